@@ -1,0 +1,284 @@
+"""The one way to talk to the daemon: HTTP over its unix socket. Knows no SQL and no model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+from httpx_sse import EventSource
+from pydantic import BaseModel
+
+from shammah import errors
+from shammah.errors import DaemonUnreachable, ShammahError
+from shammah.protocol import (
+    AddBaseRequest,
+    BaseView,
+    ChatCompletion,
+    Draft,
+    ErrorResponse,
+    ExampleView,
+    FeedbackReceipt,
+    FeedbackRequest,
+    FixRequest,
+    Health,
+    JobEvent,
+    JobView,
+    RollbackRequest,
+    ShammahInfo,
+    Status,
+    TrainRequest,
+    Usage,
+    VersionView,
+)
+from shammah.records import ExampleStatus, Level, Message, Mode
+
+Model = TypeVar("Model", bound=BaseModel)
+
+#: Answers may take minutes to begin on a slow machine; connecting to a local socket may not.
+TIMEOUT = httpx.Timeout(None, connect=5.0)
+
+
+@dataclass(frozen=True)
+class ChatChunk:
+    """A piece of a streamed answer. The last one has `finish_reason`, `usage` and `info`."""
+
+    id: str
+    text: str
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    info: ShammahInfo | None = None
+
+
+class Client:
+    """Talks to the daemon behind `socket`.
+
+    Every method raises `DaemonUnreachable` when nothing answers, and otherwise the class of
+    `shammah.errors` that the daemon raised.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(socket)),
+            base_url="http://shammah",
+            timeout=TIMEOUT,
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    # chat
+
+    def chat(self, messages: list[Message], **options: Any) -> ChatCompletion:
+        """One whole answer. Options: temperature, top_p, max_tokens, stop, seed, model."""
+        body = {"messages": messages, **options}
+        return self._call(ChatCompletion, "POST", "/v1/chat/completions", body)
+
+    def chat_stream(self, messages: list[Message], **options: Any) -> Generator[ChatChunk]:
+        """The answer piece by piece. Closing the iterator stops the daemon from generating."""
+        body = {
+            "messages": messages,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **options,
+        }
+        with self._stream("POST", "/v1/chat/completions", body) as response:
+            for event in EventSource(response).iter_sse():
+                if event.data == "[DONE]":
+                    return
+                yield _chunk(json.loads(event.data))
+
+    # feedback and examples
+
+    def feedback(
+        self,
+        level: Level,
+        inference_id: str | None = None,
+        note: str | None = None,
+        correction: str | None = None,
+    ) -> FeedbackReceipt:
+        request = FeedbackRequest(
+            inference_id=inference_id, level=level, note=note, correction=correction
+        )
+        return self._call(FeedbackReceipt, "POST", "/v1/feedback", request)
+
+    def fix(self, correction: str, example_id: int | None = None) -> FeedbackReceipt:
+        """Set the target of `example_id`, or of the newest feedback."""
+        request = FixRequest(correction=correction, example_id=example_id)
+        return self._call(FeedbackReceipt, "POST", "/api/examples/fix", request)
+
+    def draft(self, example_id: int) -> Draft:
+        """A proposal for what the answer should have been."""
+        return self._call(Draft, "POST", f"/api/examples/{example_id}/draft")
+
+    def examples(self, status: ExampleStatus | None = None) -> list[ExampleView]:
+        """Newest first; forgotten ones only when asked for."""
+        return self._list(ExampleView, "/api/examples", {"status": status} if status else {})
+
+    def example(self, example_id: int) -> ExampleView:
+        return self._call(ExampleView, "GET", f"/api/examples/{example_id}")
+
+    def forget(self, example_id: int) -> ExampleView:
+        """Never train on it again."""
+        return self._call(ExampleView, "POST", f"/api/examples/{example_id}/forget")
+
+    # jobs and versions
+
+    def train(self, mode: Mode = Mode.CONSOLIDATE) -> JobView:
+        """Queue a lesson now; an unfinished one that teaches the same is returned instead."""
+        return self._call(JobView, "POST", "/api/jobs", TrainRequest(mode=mode))
+
+    def jobs(self) -> list[JobView]:
+        """Newest first."""
+        return self._list(JobView, "/api/jobs")
+
+    def job(self, job_id: int) -> JobView:
+        return self._call(JobView, "GET", f"/api/jobs/{job_id}")
+
+    def cancel_job(self, job_id: int) -> JobView:
+        return self._call(JobView, "POST", f"/api/jobs/{job_id}/cancel")
+
+    def job_events(self, job_id: int | None = None, after: int = 0) -> Iterator[JobEvent]:
+        """Events of one job until it ends, or of all jobs without an end; replays those > after.
+
+        `after=-1` starts with what happens from now on.
+        """
+        path = "/api/jobs/events" if job_id is None else f"/api/jobs/{job_id}/events"
+        with self._stream("GET", f"{path}?after={after}") as response:
+            for event in EventSource(response).iter_sse():
+                if event.data:
+                    yield JobEvent.model_validate_json(event.data)
+
+    def versions(self) -> list[VersionView]:
+        """Newest first; the last one is version 0, the base itself."""
+        return self._list(VersionView, "/api/versions")
+
+    def version(self, number: int) -> VersionView:
+        return self._call(VersionView, "GET", f"/api/versions/{number}")
+
+    def rollback(self, version: int | None = None) -> VersionView:
+        """Serve `version`, or the one that was active before; returns the one now active."""
+        return self._call(
+            VersionView, "POST", "/api/versions/rollback", RollbackRequest(version=version)
+        )
+
+    # bases and the daemon
+
+    def bases(self) -> list[BaseView]:
+        return self._list(BaseView, "/api/bases")
+
+    def add_base(self, path: Path, name: str | None, weights: Path | None) -> BaseView:
+        request = AddBaseRequest(
+            path=str(path.absolute()),
+            name=name,
+            weights=str(weights.absolute()) if weights else None,
+        )
+        return self._call(BaseView, "POST", "/api/bases", request)
+
+    def use_base(self, name: str) -> BaseView:
+        return self._call(BaseView, "POST", f"/api/bases/{name}/use")
+
+    def remove_base(self, name: str) -> None:
+        self._request("DELETE", f"/api/bases/{name}")
+
+    def status(self) -> Status:
+        return self._call(Status, "GET", "/api/status")
+
+    def health(self) -> Health:
+        return self._call(Health, "GET", "/health")
+
+    # transport
+
+    def _call(
+        self,
+        model: type[Model],
+        method: str,
+        path: str,
+        body: BaseModel | dict[str, Any] | None = None,
+    ) -> Model:
+        return model.model_validate_json(self._request(method, path, body).content)
+
+    def _list(
+        self, model: type[Model], path: str, query: dict[str, Any] | None = None
+    ) -> list[Model]:
+        data = self._request("GET", path, query=query).json()["data"]
+        return [model.model_validate(item) for item in data]
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | dict[str, Any] | None = None,
+        query: dict[str, Any] | None = None,
+    ) -> httpx.Response:
+        with self._reaching_daemon():
+            response = self._http.request(method, path, json=_plain(body), params=query)
+        _raise_for_error(response)
+        return response
+
+    @contextmanager
+    def _stream(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> Iterator[httpx.Response]:
+        with (
+            self._reaching_daemon(),
+            self._http.stream(method, path, json=body) as response,
+        ):
+            if response.is_error:
+                response.read()
+                _raise_for_error(response)
+            yield response
+
+    @contextmanager
+    def _reaching_daemon(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise DaemonUnreachable(
+                f"no daemon answers on {self._socket}", hint="start it with 'shammah daemon start'"
+            ) from error
+
+
+def _plain(body: BaseModel | dict[str, Any] | None) -> Any:
+    return body.model_dump(mode="json") if isinstance(body, BaseModel) else body
+
+
+def _raise_for_error(response: httpx.Response) -> None:
+    if not response.is_error:
+        return
+    try:
+        raised = ErrorResponse.model_validate_json(response.content).error
+    except ValueError:
+        raise ShammahError(f"the daemon answered {response.status_code}") from None
+    raise errors.by_name(raised.type)(raised.message, hint=raised.hint)
+
+
+def _chunk(data: dict[str, Any]) -> ChatChunk:
+    if "error" in data:
+        raised = ErrorResponse.model_validate(data).error
+        raise errors.by_name(raised.type)(raised.message, hint=raised.hint)
+    choice = data["choices"][0] if data["choices"] else {}
+    return ChatChunk(
+        id=data["id"],
+        text=choice.get("delta", {}).get("content") or "",
+        finish_reason=choice.get("finish_reason"),
+        usage=Usage.model_validate(data["usage"]) if data.get("usage") else None,
+        info=ShammahInfo.model_validate(data["shammah"]) if data.get("shammah") else None,
+    )

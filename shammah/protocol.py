@@ -1,0 +1,311 @@
+"""What goes over HTTP between the daemon and its clients (DESIGN §8); holds no behaviour."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from shammah.records import ExampleStatus, JobState, Level, Mode, Verdict
+
+
+class ErrorBody(BaseModel):
+    """The inside of OpenAI's error shape; `type` is the class name in `shammah.errors`."""
+
+    message: str
+    type: str
+    hint: str = ""
+    code: str | None = None
+    param: str | None = None
+
+
+class ErrorResponse(BaseModel):
+    error: ErrorBody
+
+
+# --- chat -------------------------------------------------------------------------------------
+
+
+class ChatMessage(BaseModel):
+    """One message. Content given as OpenAI's list of text parts is joined."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _join_parts(cls, content: Any) -> Any:
+        if isinstance(content, list):
+            return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+        return "" if content is None else content
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """POST /v1/chat/completions. Fields of OpenAI's that have no meaning here are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str = "shammah"
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(None, ge=0.0, le=5.0)
+    top_p: float | None = Field(None, gt=0.0, le=1.0)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    stop: str | list[str] | None = None
+    seed: int | None = None
+
+    @property
+    def stop_strings(self) -> list[str]:
+        return [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ShammahInfo(BaseModel):
+    """What Shammah adds to a chat completion: who answered and how."""
+
+    version: int  # 0 is the base
+    base: str
+    tokens_per_second: float | None = None
+    first_token_seconds: float | None = None
+    dropped_messages: int = 0  # oldest messages left out because the context was full
+    feedback: FeedbackReceipt | None = None  # when the newest message was in-band feedback
+
+
+class ChatChoice(BaseModel):
+    index: int = 0
+    message: ChatMessage
+    finish_reason: str
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: Usage
+    shammah: ShammahInfo
+
+
+class ModelCard(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "shammah"
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+# --- feedback and examples --------------------------------------------------------------------
+
+
+class FeedbackRequest(BaseModel):
+    """POST /v1/feedback. Without `inference_id` the newest answer is meant."""
+
+    inference_id: str | None = None
+    level: Level
+    note: str | None = None
+    correction: str | None = None
+
+
+class FixRequest(BaseModel):
+    """POST /api/examples/fix: the target of `example_id`, or of the newest feedback."""
+
+    correction: str
+    example_id: int | None = None
+
+
+class FeedbackReceipt(BaseModel):
+    """What was recorded, and what follows from it."""
+
+    feedback_id: int | None
+    example_id: int
+    inference_id: str
+    level: Level
+    weight: int
+    status: ExampleStatus
+    target: str | None
+    waiting: int  # ready examples that the active version was not taught
+    missing: int  # how many more start a lesson by themselves
+    job_id: int | None  # the lesson that this feedback started
+    message: str  # one or two sentences for the user
+
+
+class Draft(BaseModel):
+    """POST /api/examples/{id}/draft: a proposal for the target."""
+
+    example_id: int
+    text: str
+    source: Literal["note", "model", "none"]
+
+
+class ExampleView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    status: ExampleStatus
+    level: Level
+    weight: int
+    question: str
+    messages: list[dict[str, str]]
+    target: str | None
+    rejected: str | None
+    note: str | None
+    created_at: str
+    updated_at: str
+    taught: bool = False  # whether the active version was taught its present content
+    verdict: Verdict | None = None  # of the newest gate that judged it
+
+
+# --- jobs and versions ------------------------------------------------------------------------
+
+
+class TrainRequest(BaseModel):
+    """POST /api/jobs."""
+
+    mode: Mode = Mode.CONSOLIDATE
+
+
+class JobView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    base: str
+    mode: Mode
+    state: JobState
+    attempt: int
+    version: int | None
+    error: str | None
+    hint: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    progress: dict[str, Any]  # see JobEvent.data of kind "progress"
+    report: dict[str, Any] | None
+    summary: str = ""  # one sentence: "learned 9 of 10; 1 still wrong"
+
+
+class JobEvent(BaseModel):
+    """One server-sent event of /api/jobs/{id}/events or /api/jobs/events.
+
+    kind "state": data = {state, summary, version, error, hint}
+    kind "progress": data = {stage, fraction, step?, steps?, loss?, tokens_per_second?,
+    seconds_left?, detail?}
+    """
+
+    id: int
+    job_id: int
+    at: str
+    kind: Literal["state", "progress"]
+    data: dict[str, Any]
+
+
+class VersionView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    number: int
+    base: str
+    active: bool = False
+    job_id: int | None = None
+    quantization: str
+    size_bytes: int
+    sha256: str
+    created_at: str
+    manifest: dict[str, Any] = {}
+    report: dict[str, Any] = {}
+    summary: str = ""
+
+
+class RollbackRequest(BaseModel):
+    """POST /api/versions/rollback: to `version`, or to the one that was active before."""
+
+    version: int | None = None
+
+
+# --- bases and status -------------------------------------------------------------------------
+
+
+class AddBaseRequest(BaseModel):
+    """POST /api/bases."""
+
+    path: str
+    name: str | None = None
+    weights: str | None = None
+
+
+class BaseView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    architecture: str
+    parameters: int
+    quantization: str
+    size_bytes: int
+    context_tokens: int
+    gguf: str
+    sha256: str
+    weights: str | None
+    active: bool = False
+    prepared: Literal["ready", "preparing", "no", "failed"] = "no"
+    problem: str | None = None  # why it cannot be taught
+
+
+EngineState = Literal["ready", "loading", "swapping", "stopped", "failed"]
+
+
+class EngineStatus(BaseModel):
+    state: EngineState
+    pid: int | None = None
+    context_tokens: int | None = None
+    memory_bytes: int | None = None
+    active_requests: int = 0
+    problem: str | None = None
+
+
+class Status(BaseModel):
+    """GET /api/status."""
+
+    version: str  # of the software
+    pid: int
+    uptime_seconds: float
+    base: str | None
+    active_version: int
+    engine: EngineStatus
+    examples: dict[str, int]  # by status
+    waiting: int  # ready examples that the active version was not taught
+    missing: int  # how many more start a lesson by themselves
+    threshold: int
+    job: JobView | None  # the unfinished one, if any
+    last_job: JobView | None  # the newest finished one
+    preparation: BaseView | None
+    home: str
+    log_file: str
+
+
+class Health(BaseModel):
+    """GET /health: open, says nothing about the user."""
+
+    status: Literal["ok"] = "ok"
+    pid: int
+    version: str
+
+
+ShammahInfo.model_rebuild()
+ChatCompletion.model_rebuild()

@@ -1,0 +1,206 @@
+"""The nouns of Shammah as plain values (DESIGN §2); know no database, no HTTP, no model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypedDict
+
+
+class Message(TypedDict):
+    """One chat message, in OpenAI's shape."""
+
+    role: str
+    content: str
+
+
+class Level(StrEnum):
+    """How much a feedback matters."""
+
+    CRITICAL = "critical"
+    MEDIUM = "medium"
+    GOOD = "good"
+
+
+class ExampleStatus(StrEnum):
+    DRAFT = "draft"  # no accepted target yet: never trained on
+    READY = "ready"
+    FORGOTTEN = "forgotten"
+
+
+class Mode(StrEnum):
+    """What a job trains from: see DESIGN §5."""
+
+    QUICK = "quick"
+    CONSOLIDATE = "consolidate"
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    TRAINING = "training"
+    MERGING = "merging"
+    QUANTIZING = "quantizing"
+    JUDGING = "judging"
+    PROMOTED = "promoted"
+    REJECTED = "rejected"
+    PAUSED = "paused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset(
+    {JobState.PROMOTED, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED}
+)
+
+
+class Verdict(StrEnum):
+    """What the gate found for one example."""
+
+    LEARNED = "learned"
+    STILL_WRONG = "still_wrong"
+    GOT_WORSE = "got_worse"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question with its whole context, the answer, and the version that gave it."""
+
+    id: str  # the OpenAI completion id
+    created_at: str  # ISO 8601, UTC
+    base: str
+    version: int  # 0 is the base itself
+    messages: list[Message]
+    answer: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What the user said about one turn. Never edited."""
+
+    id: int
+    turn_id: str
+    level: Level
+    weight: int
+    note: str | None
+    correction: str | None
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """What training uses."""
+
+    id: int
+    turn_id: str
+    feedback_id: int
+    status: ExampleStatus
+    level: Level
+    weight: int
+    messages: list[Message]
+    target: str | None
+    rejected: str | None
+    note: str | None
+    created_at: str
+    updated_at: str
+
+    @property
+    def question(self) -> str:
+        """The newest user message."""
+        return next((m["content"] for m in reversed(self.messages) if m["role"] == "user"), "")
+
+    @property
+    def content_hash(self) -> str:
+        """Changes when what is taught changes: messages, target, rejected answer or weight."""
+        taught = [self.messages, self.target, self.rejected, self.weight]
+        return hashlib.sha256(json.dumps(taught, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model that can be served and taught (`bases/<name>/base.json`)."""
+
+    name: str
+    gguf: str  # absolute path of the file that is served as version 0
+    sha256: str
+    size_bytes: int
+    architecture: str
+    parameters: int
+    quantization: str
+    context_tokens: int  # what the model was trained for
+    template: str  # jinja2, from the GGUF
+    bos_token: str
+    eos_token: str
+    weights: str | None = None  # a Hugging Face folder given beside the GGUF
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt to make a better version."""
+
+    id: int
+    base: str
+    mode: Mode
+    state: JobState
+    attempt: int
+    version: int | None  # the version number that this job builds, once it has one
+    error: str | None
+    hint: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    progress: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """Something that happened to a job; kinds and data are those of `protocol.JobEvent`."""
+
+    id: int  # grows over all jobs
+    job_id: int
+    at: str
+    kind: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate of one job found for one example."""
+
+    example_id: int
+    verdict: Verdict
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A promoted artefact. Immutable."""
+
+    number: int
+    base: str
+    job_id: int
+    quantization: str
+    gguf: str  # path relative to versions/<number>/
+    sha256: str
+    size_bytes: int
+    created_at: str
+    manifest: dict[str, Any]
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Active:
+    """The one pointer: which base and which of its versions serves. Version 0 is the base."""
+
+    base: str
+    version: int

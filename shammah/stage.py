@@ -1,0 +1,106 @@
+"""What every stage child shares: JSON lines on stdout, dying with its parent, stopping on SIGTERM.
+
+A stage is one step of a job (or the preparation of a base) that runs in a process of its own.
+It prints `{"kind": "progress", ...}` lines and at last one `{"kind": "result", ...}` or
+`{"kind": "error", "type", "message", "hint"}` line. Knows nothing about what a stage does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from shammah.errors import ShammahError
+from shammah.files import storage_error
+
+#: Exit status (EX_TEMPFAIL) of a stage that was told to stop and has left a checkpoint.
+STOPPED = 75
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Stop:
+    """Set by SIGTERM: the stage writes a checkpoint and raises `Stopped`."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+
+class Stopped(Exception):
+    """The stage ended early, on request, with everything on disk to go on later."""
+
+
+def report(**fields: Any) -> None:
+    """Tell the parent how far this stage is; see `protocol.JobEvent` for the fields."""
+    _emit({"kind": "progress", **fields})
+
+
+def run(stage: Callable[[Stop], dict[str, Any]]) -> NoReturn:
+    """Run `stage`, report its result or its error, and exit 0, 1 or `STOPPED`."""
+    die_with_parent()
+    stop = Stop()
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's to handle
+    try:
+        _emit({"kind": "result", **stage(stop)})
+    except Stopped:
+        sys.exit(STOPPED)
+    except ShammahError as error:
+        _fail(error)
+    except OSError as error:
+        _fail(error if error.filename is None else _from_os(error))
+    except Exception as error:
+        _fail(error)
+    sys.exit(0)
+
+
+def die_with_parent() -> None:
+    """End this process when its parent ends, also while it is stopped by SIGSTOP (Linux).
+
+    Elsewhere a thread waits for the end of stdin, which the parent holds open.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == 1:
+            os._exit(1)  # the parent was gone before we asked
+    else:
+        threading.Thread(target=_exit_at_end_of_stdin, daemon=True).start()
+
+
+def _exit_at_end_of_stdin() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+def _from_os(error: OSError) -> ShammahError:
+    from pathlib import Path
+
+    return storage_error(error, Path(os.fsdecode(error.filename)))
+
+
+def _fail(error: BaseException) -> NoReturn:
+    traceback.print_exc()
+    hint = error.hint if isinstance(error, ShammahError) else ""
+    message = (
+        error.message if isinstance(error, ShammahError) else f"{type(error).__name__}: {error}"
+    )
+    _emit({"kind": "error", "type": type(error).__name__, "message": message, "hint": hint})
+    sys.exit(1)
+
+
+def _emit(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
