@@ -1,0 +1,271 @@
+"""llama.cpp as a model, a context and a sampler: a thin typed layer over llama-cpp-python's C API.
+
+Knows tokens, sequences and logits; knows no chat, no request and no JSON. Not thread-safe: one
+thread owns everything made here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from shammah.errors import BaseModelError, EngineError
+
+#: Tokens that one llama_decode call may carry.
+BATCH_TOKENS = 512
+
+_GGML_LOG_LEVEL_ERROR = 4
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One token of a batch, at `position` of every sequence in `sequences`."""
+
+    token: int
+    position: int
+    sequences: Sequence[int]
+    wants_logits: bool
+
+
+class Model:
+    """A loaded GGUF.
+
+    Raises:
+        BaseModelError: llama.cpp cannot read the file.
+    """
+
+    def __init__(self, path: Path, gpu_layers: int = -1) -> None:
+        params = llama_cpp.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        self.path = path
+        self.handle = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+        if not self.handle:
+            raise BaseModelError(
+                f"llama.cpp cannot load {path}", hint="the file may be truncated or damaged"
+            )
+        self._vocab = llama_cpp.llama_model_get_vocab(self.handle)
+        self.vocabulary_size = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self._bos = llama_cpp.llama_vocab_bos(self._vocab)
+        self._adds_bos = llama_cpp.llama_vocab_get_add_bos(self._vocab)
+
+    def close(self) -> None:
+        llama_cpp.llama_model_free(self.handle)
+
+    def tokenize(self, text: str, *, prompt: bool = False) -> list[int]:
+        """Token ids of `text`; special tokens in it are recognised.
+
+        Args:
+            prompt: the text begins a sequence, so that a model which wants BOS gets exactly one.
+        """
+        data = text.encode()
+        size = len(data) + 8
+        buffer = (llama_cpp.llama_token * size)()
+        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, size, False, True)
+        if count < 0:
+            raise EngineError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
+        tokens = list(buffer[:count])
+        if prompt and self._adds_bos and tokens[:1] != [self._bos]:
+            tokens.insert(0, self._bos)
+        return tokens
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of one token; control tokens are empty unless `special`."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def ends_turn(self, token: int) -> bool:
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    def description(self) -> dict[str, Any]:
+        """What a base record needs to know, read from the file by llama.cpp itself."""
+        bos, eos = self._bos, llama_cpp.llama_vocab_eos(self._vocab)
+        return {
+            "architecture": self._metadata("general.architecture"),
+            "quantization": _file_type_name(self._metadata("general.file_type")),
+            "template": self._metadata("tokenizer.chat_template"),
+            "parameters": llama_cpp.llama_model_n_params(self.handle),
+            "context_tokens": llama_cpp.llama_model_n_ctx_train(self.handle),
+            "bos_token": self.piece(bos, special=True).decode() if bos >= 0 else "",
+            "eos_token": self.piece(eos, special=True).decode() if eos >= 0 else "",
+        }
+
+    def _metadata(self, key: str) -> str:
+        size = 1 << 16
+        buffer = ctypes.create_string_buffer(size)
+        count = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, size)
+        return buffer.value.decode(errors="replace") if count >= 0 else ""
+
+
+class Context:
+    """The KV cache of a model, shared by several sequences, and the batch that feeds it."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        cells: int,
+        sequences: int,
+        threads: int,
+        embeddings: bool = False,
+    ) -> None:
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = cells
+        params.n_batch = params.n_ubatch = BATCH_TOKENS
+        params.n_seq_max = sequences
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = True  # sequences share cells, so that a common prefix is stored once
+        params.no_perf = True
+        if embeddings:
+            params.embeddings = True
+            params.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_MEAN
+        self.model = model
+        self.cells = cells
+        self.handle = llama_cpp.llama_init_from_model(model.handle, params)
+        if not self.handle:
+            raise EngineError(
+                f"llama.cpp cannot make a context of {cells} tokens for {model.path.name}",
+                hint="lower engine.context_tokens",
+            )
+        self._memory = llama_cpp.llama_get_memory(self.handle)
+        self._batch = llama_cpp.llama_batch_init(BATCH_TOKENS, 0, sequences)
+        self._adapters: dict[str, tuple[Any, float]] = {}
+
+    def close(self) -> None:
+        llama_cpp.llama_batch_free(self._batch)
+        llama_cpp.llama_free(self.handle)
+
+    def decode(self, entries: Sequence[Entry]) -> None:
+        """Run one batch of at most `BATCH_TOKENS` entries.
+
+        Raises:
+            EngineError: llama.cpp refused the batch; the memory may hold part of it.
+        """
+        batch = self._batch
+        batch.n_tokens = len(entries)
+        for i, entry in enumerate(entries):
+            batch.token[i] = entry.token
+            batch.pos[i] = entry.position
+            batch.n_seq_id[i] = len(entry.sequences)
+            for j, sequence in enumerate(entry.sequences):
+                batch.seq_id[i][j] = sequence
+            batch.logits[i] = entry.wants_logits
+        status = llama_cpp.llama_decode(self.handle, batch)
+        if status != 0:
+            raise EngineError(f"llama_decode failed with status {status} on {len(entries)} tokens")
+
+    def logits(self, index: int) -> NDArray[np.float32]:
+        """Logits after entry `index` of the last batch: [vocabulary], valid until the next."""
+        pointer = llama_cpp.llama_get_logits_ith(self.handle, index)
+        return np.ctypeslib.as_array(pointer, shape=(self.model.vocabulary_size,))
+
+    def pooled_embedding(self, sequence: int) -> NDArray[np.float32]:
+        """Mean of the last hidden states of `sequence` in the last batch: shape [n_embd]."""
+        pointer = llama_cpp.llama_get_embeddings_seq(self.handle, sequence)
+        size = llama_cpp.llama_model_n_embd(self.model.handle)
+        return np.ctypeslib.as_array(pointer, shape=(size,)).copy()
+
+    def keep(self, sequence: int, tokens: int) -> None:
+        """Forget everything of `sequence` from position `tokens` on."""
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, tokens, -1)
+
+    def share(self, source: int, target: int, tokens: int) -> None:
+        """Let `target` begin with the first `tokens` tokens of `source`, without computing them."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, tokens)
+
+    def clear(self) -> None:
+        llama_cpp.llama_memory_clear(self._memory, True)
+
+    def attach(self, path: Path, scale: float) -> None:
+        """Add a GGUF LoRA, or change its scale. The caller clears what was cached before.
+
+        Raises:
+            EngineError: not an adapter, or one for another model.
+        """
+        known = self._adapters.get(str(path))
+        adapter = known[0] if known else None
+        if adapter is None:
+            adapter = llama_cpp.llama_adapter_lora_init(self.model.handle, str(path).encode())
+        if not adapter:
+            raise EngineError(
+                f"llama.cpp cannot attach the adapter {path}",
+                hint="it must be a GGUF LoRA made for the model that is loaded",
+            )
+        self._adapters[str(path)] = (adapter, scale)
+        self._apply_adapters()
+
+    def detach(self, path: Path) -> None:
+        if str(path) not in self._adapters:
+            raise EngineError(f"the adapter {path} is not attached")
+        adapter, _scale = self._adapters.pop(str(path))
+        self._apply_adapters()
+        llama_cpp.llama_adapter_lora_free(adapter)
+
+    def _apply_adapters(self) -> None:
+        count = len(self._adapters)
+        handles = (llama_cpp.llama_adapter_lora_p_ctypes * max(count, 1))()
+        scales = (ctypes.c_float * max(count, 1))()
+        for i, (adapter, scale) in enumerate(self._adapters.values()):
+            handles[i], scales[i] = adapter, scale
+        if llama_cpp.llama_set_adapters_lora(self.handle, handles, count, scales) != 0:
+            raise EngineError(f"llama.cpp refused {count} adapters")
+
+
+class Sampler:
+    """Chooses the next token. Temperature 0 is greedy."""
+
+    def __init__(self, temperature: float, top_p: float, seed: int) -> None:
+        params = llama_cpp.llama_sampler_chain_default_params()
+        self._chain = llama_cpp.llama_sampler_chain_init(params)
+        if temperature <= 0:
+            steps = [llama_cpp.llama_sampler_init_greedy()]
+        else:
+            steps = [
+                llama_cpp.llama_sampler_init_top_p(top_p, 1),
+                llama_cpp.llama_sampler_init_temp(temperature),
+                llama_cpp.llama_sampler_init_dist(seed & 0xFFFFFFFF),
+            ]
+        for step in steps:
+            llama_cpp.llama_sampler_chain_add(self._chain, step)
+
+    def sample(self, context: Context, index: int) -> int:
+        """The token after entry `index` of the last batch."""
+        return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, index))
+
+    def close(self) -> None:
+        llama_cpp.llama_sampler_free(self._chain)
+
+
+def _file_type_name(number: str) -> str:
+    """`general.file_type` as llama.cpp calls it, such as Q4_1; `unknown` where it is not given."""
+    for name, value in vars(llama_cpp).items():
+        if name.startswith("LLAMA_FTYPE_") and str(value) == number:
+            return (
+                str(name).removeprefix("LLAMA_FTYPE_").removeprefix("MOSTLY_").removeprefix("ALL_")
+            )
+    return "unknown"
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _log(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
+    """llama.cpp's own errors go to stderr; the rest is noise."""
+    if level == _GGML_LOG_LEVEL_ERROR:
+        sys.stderr.write(text.decode(errors="replace"))
+
+
+def start() -> None:
+    """Initialise the library for this process."""
+    llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
