@@ -1,0 +1,1 @@
+"""Base models: the embedded default, import and its checks, chat template, replay prompts."""

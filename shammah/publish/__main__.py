@@ -1,0 +1,119 @@
+"""The publishing stages of a job as a child process: `python -m shammah.publish merge|quantize`.
+
+Knows the names of the files in the job's folder, and leaves the work to the other modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from shammah import stage
+from shammah.errors import UsageError
+from shammah.files import sha256_of
+
+ADAPTER_FOLDER = "adapter"
+ADAPTER_FILE = "adapter.gguf"
+MERGED_FILE = "merged-F16.gguf"
+
+#: Progress is reported in steps of this size.
+PROGRESS_STEP = 0.05
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    # Slabs are merged in parallel; BLAS threads of their own would only fight over the cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    stage.run(partial(arguments.stage, arguments))
+
+
+def merge_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, Any]:
+    """JOB_DIR/adapter and the base become merged-F16.gguf and adapter.gguf."""
+    # Not before main() has settled the environment: numpy reads it when it is imported.
+    from shammah.bases.gguf_header import read_header
+    from shammah.publish.adapter import read_adapter, write_adapter
+    from shammah.publish.merge import merge
+
+    if not 0 < arguments.scale < math.inf:
+        raise UsageError(f"the scale is {arguments.scale}, not a positive number")
+    started = time.monotonic()
+    base = read_header(arguments.base)
+    adapter = read_adapter(arguments.job / ADAPTER_FOLDER, base).scaled(arguments.scale)
+    write_adapter(adapter, base, arguments.job / ADAPTER_FILE)
+    path = arguments.job / MERGED_FILE
+    merge(
+        base,
+        adapter,
+        path,
+        threads=arguments.threads,
+        stop=stop,
+        on_progress=_progress("merging"),
+    )
+    return {
+        "path": str(path),
+        "adapter_path": str(arguments.job / ADAPTER_FILE),
+        "row_sizes": base.row_sizes(),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def quantize_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, Any]:
+    """merged-F16.gguf becomes model-TYPE.gguf."""
+    from shammah.publish.quantize import quantize
+
+    started = time.monotonic()
+    path = arguments.job / f"model-{arguments.type}.gguf"
+    quantize(
+        arguments.job / MERGED_FILE,
+        path,
+        arguments.type,
+        threads=arguments.threads,
+        stop=stop,
+        on_progress=_progress("quantizing"),
+    )
+    return {
+        "path": str(path),
+        "size_bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _progress(name: str) -> Callable[[float], None]:
+    """Reports the fraction that a stage has done, in steps of `PROGRESS_STEP`."""
+    reported = 0.0
+
+    def report(fraction: float) -> None:
+        nonlocal reported
+        if fraction - reported >= PROGRESS_STEP:
+            reported = fraction
+            stage.report(stage=name, fraction=round(fraction, 3))
+
+    return report
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m shammah.publish", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="STAGE")
+    merge_parser = commands.add_parser("merge", help=merge_stage.__doc__)
+    quantize_parser = commands.add_parser("quantize", help=quantize_stage.__doc__)
+    for command, run in ((merge_parser, merge_stage), (quantize_parser, quantize_stage)):
+        command.set_defaults(stage=run)
+        command.add_argument("job", type=Path, metavar="JOB_DIR", help="the job's folder")
+        command.add_argument(
+            "--threads", type=int, default=os.cpu_count() or 1, help="one per core by default"
+        )
+    merge_parser.add_argument("base", type=Path, metavar="BASE_GGUF", help="the pristine base")
+    merge_parser.add_argument("--scale", type=float, default=1.0, help="times the adapter's effect")
+    quantize_parser.add_argument("type", metavar="TYPE", help="Q4_K_M, Q8_0, ...")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

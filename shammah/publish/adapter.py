@@ -1,0 +1,198 @@
+"""A LoRA adapter: read from the PEFT folder that training left, written as a GGUF file.
+
+Knows neither torch nor PEFT. Row order is settled here, once: whoever has an `Adapter` adds it to
+the base GGUF's tensors as they stand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf import GGUFWriter
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
+
+from shammah.bases.architectures import Architecture, gguf_name, lookup
+from shammah.bases.gguf_header import Header, read_header
+from shammah.errors import JobError
+from shammah.files import building, require_space
+
+CONFIG_FILE = "adapter_config.json"
+TENSORS_FILE = "adapter_model.safetensors"
+
+#: Settings of PEFT's LoraConfig that change what is added to the base; only plain LoRA is merged.
+UNSUPPORTED = (
+    "use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias", "fan_in_fan_out",
+    "layer_replication", "trainable_token_indices", "target_parameters",
+)  # fmt: skip
+
+_TENSOR_KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
+_NUMPY_TYPES = {"F32": "<f4", "F16": "<f2"}
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """The update of one tensor, less the scaling: `b @ a`, rows in the GGUF's order."""
+
+    a: Matrix  # rank x columns
+    b: Matrix  # rows x rank
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What is added to a base GGUF: `scaling * b @ a` on each tensor named in `updates`."""
+
+    rank: int
+    scaling: float
+    updates: Mapping[str, LowRank]
+
+    def scaled(self, scale: float) -> Adapter:
+        """The same adapter with `scale` times the effect."""
+        return replace(self, scaling=self.scaling * scale)
+
+
+def read_adapter(folder: Path, base: Header) -> Adapter:
+    """The PEFT adapter in `folder`, made to fit the tensors of `base`.
+
+    Scaling is `lora_alpha / r` (arXiv 2106.09685, section 4.1), or `lora_alpha / sqrt(r)` with
+    `use_rslora` (arXiv 2312.03732).
+
+    Raises:
+        JobError: unreadable, not plain LoRA, not finite, or of other shapes than the base.
+        BaseModelError: the base's architecture has no tensor mapping.
+    """
+    architecture = lookup(base.architecture)
+    config = _read_config(folder / CONFIG_FILE)
+    rank, alpha = config["r"], config["lora_alpha"]
+    updates = {}
+    for module, (a, b) in _read_pairs(folder / TENSORS_FILE).items():
+        name = gguf_name(architecture, module)
+        _check_shapes(name, a, b, rank, base)
+        heads = _permuted_heads(architecture, name, base)
+        updates[name] = LowRank(a, permute_rows(b, heads) if heads else b)
+    return Adapter(rank, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), updates)
+
+
+def permute_rows(rows: Matrix, heads: int) -> Matrix:
+    """Rows from Hugging Face's order to that of permuted GGUF tensors, head by head.
+
+    Each head's rows go from [first half, second half] to pairs of one from each half, as
+    `LlamaModel.permute` of llama.cpp's convert_hf_to_gguf.py does.
+    """
+    half = rows.shape[0] // heads // 2
+    return rows.reshape(heads, 2, half, -1).swapaxes(1, 2).reshape(rows.shape)
+
+
+def write_adapter(adapter: Adapter, base: Header, path: Path) -> None:
+    """Write the adapter as llama.cpp attaches it: at scale 1 it has the effect of merging.
+
+    llama.cpp multiplies by `adapter.lora.alpha / rank`, whatever the rank's kind of scaling was.
+
+    Raises:
+        StorageError: the disk is full or the place is not writable; nothing is left behind.
+    """
+    size_bytes = sum(update.a.nbytes + update.b.nbytes for update in adapter.updates.values())
+    require_space(path.parent, size_bytes)
+    with building(path) as partial:
+        writer = GGUFWriter(partial, base.architecture)
+        writer.add_type("adapter")
+        writer.add_string("adapter.type", "lora")
+        writer.add_float32("adapter.lora.alpha", adapter.scaling * adapter.rank)
+        for name, update in adapter.updates.items():
+            writer.add_tensor(f"{name}.lora_a", np.ascontiguousarray(update.a))
+            writer.add_tensor(f"{name}.lora_b", np.ascontiguousarray(update.b))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        read_header(partial).check_complete()
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise JobError(f"cannot read the adapter's configuration {path}: {error}") from error
+    if config.get("peft_type") != "LORA":
+        raise JobError(f"{path}: peft_type is {config.get('peft_type')!r}, not 'LORA'")
+    refused = {key: config[key] for key in UNSUPPORTED if config.get(key)}
+    if config.get("bias", "none") != "none":
+        refused["bias"] = config["bias"]
+    if refused:
+        raise JobError(
+            f"{path}: only plain LoRA can be merged, and it has "
+            + ", ".join(f"{key} = {value!r}" for key, value in refused.items())
+        )
+    for key in ("r", "lora_alpha"):
+        if not isinstance(config.get(key), int | float) or config[key] <= 0:
+            raise JobError(f"{path}: {key} is {config.get(key)!r}, not a positive number")
+    return config
+
+
+def _read_pairs(path: Path) -> dict[str, tuple[Matrix, Matrix]]:
+    """Hugging Face module -> (lora_A, lora_B), both float32."""
+    halves: dict[str, dict[str, Matrix]] = {}
+    for key, tensor in _read_tensors(path).items():
+        match = _TENSOR_KEY.fullmatch(key)
+        if match is None:
+            raise JobError(f"{path}: {key} is no tensor of a plain LoRA adapter")
+        if not np.isfinite(tensor).all():
+            raise JobError(f"{path}: {key} holds values that are not finite")
+        halves.setdefault(match[1], {})[match[2]] = tensor
+    if not halves:
+        raise JobError(f"{path} holds no tensors")
+    for module, pair in halves.items():
+        if len(pair) < 2:
+            raise JobError(f"{path}: {module} has lora_{next(iter(pair))} only")
+    return {module: (pair["A"], pair["B"]) for module, pair in halves.items()}
+
+
+def _read_tensors(path: Path) -> dict[str, Matrix]:
+    try:
+        stored = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+    except (OSError, SafetensorError) as error:
+        raise JobError(f"cannot read the adapter's tensors {path}: {error}") from error
+    return {
+        name: _float32(name, tensor["dtype"], tensor["data"]).reshape(tensor["shape"])
+        for name, tensor in stored
+    }
+
+
+def _float32(name: str, dtype: str, data: bytes) -> Matrix:
+    if dtype == "BF16":  # the upper half of a float32; numpy has no such type
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    if dtype not in _NUMPY_TYPES:
+        raise JobError(f"the adapter's tensor {name} has the type {dtype}, not F32, F16 or BF16")
+    return np.frombuffer(data, _NUMPY_TYPES[dtype]).astype(np.float32)
+
+
+def _check_shapes(name: str, a: Matrix, b: Matrix, rank: int, base: Header) -> None:
+    if name not in base.tensors:
+        raise JobError(
+            f"the adapter updates {name}, which {base.path.name} does not have",
+            hint="it was trained on another base",
+        )
+    rows, columns = base.tensors[name].shape
+    if a.shape != (rank, columns) or b.shape != (rows, rank):
+        raise JobError(
+            f"the adapter's update of {name} is {b.shape} x {a.shape} at rank {rank}, "
+            f"the base's tensor {(rows, columns)}",
+            hint="it was trained on another base",
+        )
+
+
+def _permuted_heads(architecture: Architecture, name: str, base: Header) -> int | None:
+    """How many heads the tensor's rows are permuted in, if they are."""
+    field = architecture.permuted.get(name.split(".")[2])
+    if field is None:
+        return None
+    return base.integer(field, default=base.integer("attention.head_count"))
