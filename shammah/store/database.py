@@ -1,0 +1,173 @@
+"""The store: opens the database file and ties its tables together where one act touches many.
+
+Knows no rule of learning: what to record is decided by the callers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shammah.errors import StorageError
+from shammah.records import (
+    Active,
+    Example,
+    ExampleStatus,
+    Feedback,
+    Job,
+    JobState,
+    Judgement,
+    Level,
+    Message,
+    Version,
+)
+from shammah.store.connection import Connection
+from shammah.store.events import Events
+from shammah.store.examples import Examples
+from shammah.store.feedback import FeedbackTable
+from shammah.store.jobs import Jobs
+from shammah.store.migrations import migrate
+from shammah.store.pointer import Pointer
+from shammah.store.turns import Turns
+from shammah.store.verdicts import Verdicts
+from shammah.store.versions import Versions
+
+#: Reasons: a reader never blocks the writer; what is acknowledged survives a power cut; a row
+#: names only rows that exist; what is overwritten does not stay readable in free pages.
+_SETTINGS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",
+)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store:
+    """Every table of the database, one attribute each."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.turns = Turns(connection)
+        self.feedback = FeedbackTable(connection)
+        self.examples = Examples(connection)
+        self.jobs = Jobs(connection)
+        self.events = Events(connection)
+        self.versions = Versions(connection)
+        self.verdicts = Verdicts(connection)
+        self.pointer = Pointer(connection)
+
+    @classmethod
+    def open(cls, path: Path, clock: Callable[[], datetime] = _utc_now) -> Store:
+        """The store in the file `path`, made (mode 0600) or migrated where needed.
+
+        Raises:
+            StorageError: not writable, not a database, damaged, or from a newer program.
+        """
+        _make_private(path)
+        connection = Connection(path, clock)
+        try:
+            with connection.file_errors():
+                for setting in _SETTINGS:
+                    connection.database.execute(setting).fetchall()
+                migrate(connection.database, path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All writes of the block or none; blocks nest, and the outermost one makes it durable."""
+        return self._connection.transaction()
+
+    def record_feedback(
+        self,
+        turn_id: str,
+        level: Level,
+        weight: int,
+        note: str | None,
+        correction: str | None,
+        *,
+        messages: list[Message],
+        status: ExampleStatus,
+        target: str | None,
+        rejected: str | None,
+    ) -> tuple[Feedback, Example]:
+        """Record what the user said and the example that follows from it, durably, or neither.
+
+        Args:
+            messages: the turn's context as far as the example keeps it, ending with the question.
+
+        Raises:
+            NotFound: no such turn.
+        """
+        with self.transaction():
+            self.turns.get(turn_id)
+            feedback = self.feedback.add(turn_id, level, weight, note, correction)
+            return feedback, self.examples.upsert(feedback, messages, status, target, rejected)
+
+    def promote(
+        self,
+        version: Version,
+        taught: Mapping[int, str],
+        judgements: Sequence[Judgement],
+    ) -> Job:
+        """Record the version, what it was taught and its verdicts, end its job, move the pointer.
+
+        Args:
+            taught: the content hash of every example that was trained on, by example id.
+
+        Raises:
+            Conflict: the job has ended in the meantime; nothing is recorded.
+        """
+        with self.transaction():
+            self.jobs.require_unfinished(version.job_id)
+            self.versions.add(version, taught)
+            self.verdicts.add(version.job_id, judgements)
+            self.pointer.move(Active(base=version.base, version=version.number))
+            return self.jobs.update(version.job_id, state=JobState.PROMOTED, report=version.report)
+
+    def reject(self, job_id: int, report: dict[str, Any], judgements: Sequence[Judgement]) -> Job:
+        """End the job without a version; the pointer stays.
+
+        Raises:
+            Conflict: the job has ended in the meantime; nothing is recorded.
+        """
+        with self.transaction():
+            self.jobs.require_unfinished(job_id)
+            self.verdicts.add(job_id, judgements)
+            return self.jobs.update(job_id, state=JobState.REJECTED, report=report)
+
+    def integrity_check(self) -> list[str]:
+        """What is wrong inside the file; empty when all is well. Reads all of it."""
+        try:
+            found = self._connection.rows("PRAGMA integrity_check")
+            broken = self._connection.rows("PRAGMA foreign_key_check")
+        except StorageError as error:  # damaged beyond what the check itself can read
+            return [error.message]
+        problems = [row["integrity_check"] for row in found if row["integrity_check"] != "ok"]
+        return problems + [
+            f"a row of {one['table']} names missing {one['parent']}" for one in broken
+        ]
+
+
+def _make_private(path: Path) -> None:
+    """Make sure the file exists and is only the user's; SQLite's own files follow its mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror}",
+            hint="make it writable, or set SHAMMAH_HOME to another folder",
+        ) from error

@@ -1,0 +1,43 @@
+"""The table of job events, appended and read in the order of their ids. Knows no subscriber."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shammah.records import JobEvent
+from shammah.store.connection import Connection, to_json
+
+
+class Events:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def append(self, job_id: int, kind: str, data: dict[str, Any]) -> JobEvent:
+        """Record that something happened to a job, which must exist."""
+        at = self._connection.now()
+        row = {"job_id": job_id, "at": at, "kind": kind, "data": to_json(data)}
+        with self._connection.transaction():
+            event_id = self._connection.insert("job_events", row)
+        return JobEvent(id=event_id, job_id=job_id, at=at, kind=kind, data=data)
+
+    def after(self, event_id: int, job_id: int | None = None, limit: int = -1) -> list[JobEvent]:
+        """Events with greater ids, oldest first, of one job or of all."""
+        if job_id is None:
+            rows = self._connection.rows(
+                "SELECT * FROM job_events WHERE id > ? ORDER BY id LIMIT ?",
+                event_id,
+                limit,
+            )
+        else:
+            rows = self._connection.rows(
+                "SELECT * FROM job_events WHERE job_id = ? AND id > ? ORDER BY id LIMIT ?",
+                job_id,
+                event_id,
+                limit,
+            )
+        return [JobEvent(**row | {"data": json.loads(row["data"])}) for row in rows]
+
+    def newest_id(self) -> int:
+        """0 before the first event."""
+        return int(self._connection.value("SELECT coalesce(max(id), 0) AS id FROM job_events"))

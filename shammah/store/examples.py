@@ -1,0 +1,146 @@
+"""The table of examples: what training uses, one for each turn. Knows no rule for targets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+from shammah.errors import NotFound
+from shammah.records import Active, Example, ExampleStatus, Feedback, Level, Message
+from shammah.store.connection import Connection, to_json
+
+_WAITING = """
+    FROM examples WHERE status = 'ready' AND NOT EXISTS (
+        SELECT 1 FROM taught
+        WHERE taught.version = ? AND taught.example_id = examples.id
+        AND taught.content_hash = examples.content_hash
+    )
+"""
+
+
+class Examples:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def upsert(
+        self,
+        feedback: Feedback,
+        messages: list[Message],
+        status: ExampleStatus,
+        target: str | None,
+        rejected: str | None,
+    ) -> Example:
+        """Make the example of the feedback's turn, or let the newer feedback decide it anew."""
+        now = self._connection.now()
+        with self._connection.transaction():
+            former = self.of_turn(feedback.turn_id)
+            example = Example(
+                id=former.id if former else 0,
+                turn_id=feedback.turn_id,
+                feedback_id=feedback.id,
+                status=status,
+                level=feedback.level,
+                weight=feedback.weight,
+                messages=messages,
+                target=target,
+                rejected=rejected,
+                note=feedback.note,
+                created_at=former.created_at if former else now,
+                updated_at=now,
+            )
+            if former:
+                self._connection.update("examples", former.id, _row(example))
+                return example
+            return replace(example, id=self._connection.insert("examples", _row(example)))
+
+    def get(self, example_id: int) -> Example:
+        """Raises NotFound."""
+        row = self._connection.row("SELECT * FROM examples WHERE id = ?", example_id)
+        if row is None:
+            raise NotFound(f"no example {example_id}", hint="'shammah examples list' shows them")
+        return _example(row)
+
+    def of_turn(self, turn_id: str) -> Example | None:
+        row = self._connection.row("SELECT * FROM examples WHERE turn_id = ?", turn_id)
+        return _example(row) if row else None
+
+    def ready(self) -> list[Example]:
+        """Everything that may be taught, oldest first."""
+        rows = self._connection.rows("SELECT * FROM examples WHERE status = 'ready' ORDER BY id")
+        return [_example(row) for row in rows]
+
+    def waiting(self, active: Active) -> list[Example]:
+        """Ready examples whose present content the active version was not taught, oldest first."""
+        rows = self._connection.rows(f"SELECT * {_WAITING} ORDER BY id", active.version)
+        return [_example(row) for row in rows]
+
+    def count_waiting(self, active: Active) -> int:
+        return int(self._connection.value(f"SELECT count(*) {_WAITING}", active.version))
+
+    def counts(self) -> dict[ExampleStatus, int]:
+        """How many there are of every status."""
+        rows = self._connection.rows(
+            "SELECT status, count(*) AS number FROM examples GROUP BY status"
+        )
+        return dict.fromkeys(ExampleStatus, 0) | {
+            ExampleStatus(row["status"]): row["number"] for row in rows
+        }
+
+    def set_target(self, example_id: int, target: str) -> Example:
+        """Accept `target`, as the rules allow it: the example is ready. Raises NotFound."""
+        with self._connection.transaction():
+            example = self.get(example_id)
+            return self._save(replace(example, status=ExampleStatus.READY, target=target))
+
+    def forget(self, example_id: int) -> Example:
+        """Never teach it again. Raises NotFound."""
+        with self._connection.transaction():
+            example = self.get(example_id)
+            if example.status is ExampleStatus.FORGOTTEN:
+                return example
+            return self._save(replace(example, status=ExampleStatus.FORGOTTEN))
+
+    def list(self, status: ExampleStatus | None = None, limit: int = -1) -> list[Example]:
+        """Newest first; forgotten ones only when asked for; all of them with a limit below 0."""
+        wanted = [status] if status else [ExampleStatus.DRAFT, ExampleStatus.READY]
+        places = ", ".join("?" * len(wanted))
+        rows = self._connection.rows(
+            f"SELECT * FROM examples WHERE status IN ({places}) ORDER BY id DESC LIMIT ?",
+            *(one.value for one in wanted),
+            limit,
+        )
+        return [_example(row) for row in rows]
+
+    def _save(self, example: Example) -> Example:
+        saved = replace(example, updated_at=self._connection.now())
+        self._connection.update("examples", saved.id, _row(saved))
+        return saved
+
+
+def _row(example: Example) -> dict[str, Any]:
+    row = asdict(example) | {
+        "status": example.status.value,
+        "level": example.level.value,
+        "messages": to_json(example.messages),
+        "content_hash": example.content_hash,
+    }
+    del row["id"]
+    return row
+
+
+def _example(row: dict[str, Any]) -> Example:
+    return Example(
+        id=row["id"],
+        turn_id=row["turn_id"],
+        feedback_id=row["feedback_id"],
+        status=ExampleStatus(row["status"]),
+        level=Level(row["level"]),
+        weight=row["weight"],
+        messages=json.loads(row["messages"]),
+        target=row["target"],
+        rejected=row["rejected"],
+        note=row["note"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,53 @@
+"""The table of feedback: what the user said, row after row. Nothing here is ever edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shammah.errors import NotFound
+from shammah.records import Feedback, Level
+from shammah.store.connection import Connection
+
+
+class FeedbackTable:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self,
+        turn_id: str,
+        level: Level,
+        weight: int,
+        note: str | None,
+        correction: str | None,
+    ) -> Feedback:
+        """Record one feedback. The turn must exist."""
+        row = {
+            "turn_id": turn_id,
+            "level": level.value,
+            "weight": weight,
+            "note": note,
+            "correction": correction,
+            "created_at": self._connection.now(),
+        }
+        with self._connection.transaction():
+            feedback_id = self._connection.insert("feedback", row)
+        return _feedback(row | {"id": feedback_id})
+
+    def get(self, feedback_id: int) -> Feedback:
+        """Raises NotFound."""
+        row = self._connection.row("SELECT * FROM feedback WHERE id = ?", feedback_id)
+        if row is None:
+            raise NotFound(
+                f"no feedback {feedback_id}",
+                hint="'shammah examples list' shows what is recorded",
+            )
+        return _feedback(row)
+
+    def newest(self) -> Feedback | None:
+        row = self._connection.row("SELECT * FROM feedback ORDER BY id DESC LIMIT 1")
+        return _feedback(row) if row else None
+
+
+def _feedback(row: dict[str, Any]) -> Feedback:
+    return Feedback(**row | {"level": Level(row["level"])})

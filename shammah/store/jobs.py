@@ -1,0 +1,130 @@
+"""The table of jobs: each attempt to make a better version. Knows no stage and no process."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypedDict, Unpack
+
+from shammah.errors import Conflict, NotFound
+from shammah.records import Job, JobState, Mode
+from shammah.store.connection import Connection, to_json
+
+
+class JobChanges(TypedDict, total=False):
+    """What may change in a job; a key that is absent stays as it is."""
+
+    state: JobState
+    attempt: int
+    progress: dict[str, Any]
+    report: dict[str, Any] | None
+    error: str | None
+    hint: str | None
+
+
+class Jobs:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def create(self, base: str, mode: Mode) -> Job:
+        """A new job, queued."""
+        row = {
+            "base": base,
+            "mode": mode.value,
+            "state": JobState.QUEUED.value,
+            "attempt": 1,
+            "created_at": self._connection.now(),
+            "progress": "{}",
+        }
+        with self._connection.transaction():
+            return self.get(self._connection.insert("jobs", row))
+
+    def get(self, job_id: int) -> Job:
+        """Raises NotFound."""
+        row = self._connection.row("SELECT * FROM jobs WHERE id = ?", job_id)
+        if row is None:
+            raise NotFound(f"no job {job_id}", hint="'shammah jobs list' shows them")
+        return _job(row)
+
+    def unfinished(self) -> list[Job]:
+        """Oldest first."""
+        rows = self._connection.rows("SELECT * FROM jobs WHERE finished_at IS NULL ORDER BY id")
+        return [_job(row) for row in rows]
+
+    def last_finished(self) -> Job | None:
+        row = self._connection.row(
+            "SELECT * FROM jobs WHERE finished_at IS NOT NULL "
+            "ORDER BY finished_at DESC, id DESC LIMIT 1"
+        )
+        return _job(row) if row else None
+
+    def update(self, job_id: int, **changes: Unpack[JobChanges]) -> Job:
+        """Change a job; when it started and finished follows from its states. Raises NotFound."""
+        with self._connection.transaction():
+            row = _changed_columns(changes)
+            if "state" in changes:
+                row |= self._times(self.get(job_id), changes["state"])
+            if row:
+                self._connection.update("jobs", job_id, row)
+            return self.get(job_id)
+
+    def require_unfinished(self, job_id: int) -> Job:
+        """The job, unless it has ended: a cancelled job promotes nothing.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has ended.
+        """
+        job = self.get(job_id)
+        if job.state.is_final:
+            raise Conflict(
+                f"job {job_id} has already ended as {job.state}",
+                hint="queue a new one with 'shammah train'",
+            )
+        return job
+
+    def allocate_version(self, job_id: int) -> int:
+        """The version number that this job builds: never used before, the same when asked again.
+
+        Jobs are never deleted, so their numbers stay known when a version is gone.
+        """
+        with self._connection.transaction():
+            number = self.get(job_id).version
+            if number is None:
+                number = self._connection.value(
+                    "SELECT coalesce(max(version), 0) + 1 AS number FROM jobs"
+                )
+                self._connection.update("jobs", job_id, {"version": number})
+            return int(number)
+
+    def list(self, limit: int = -1) -> list[Job]:
+        """Newest first; all of them with a limit below 0."""
+        sql = "SELECT * FROM jobs ORDER BY id DESC LIMIT ?"
+        return [_job(row) for row in self._connection.rows(sql, limit)]
+
+    def _times(self, job: Job, state: JobState) -> dict[str, str | None]:
+        now = self._connection.now()
+        started = job.started_at or (None if state is JobState.QUEUED else now)
+        return {"started_at": started, "finished_at": now if state.is_final else None}
+
+
+def _changed_columns(changes: JobChanges) -> dict[str, Any]:
+    row: dict[str, Any] = dict(changes)
+    if "state" in changes:
+        row["state"] = changes["state"].value
+    if "progress" in changes:
+        row["progress"] = to_json(changes["progress"])
+    if changes.get("report") is not None:
+        row["report"] = to_json(changes["report"])
+    return row
+
+
+def _job(row: dict[str, Any]) -> Job:
+    return Job(
+        **row
+        | {
+            "mode": Mode(row["mode"]),
+            "state": JobState(row["state"]),
+            "progress": json.loads(row["progress"]),
+            "report": json.loads(row["report"]) if row["report"] else None,
+        }
+    )

@@ -1,0 +1,201 @@
+"""How the database came to its present shape: functions that are run once and never edited.
+
+`sqlite_utils.Migrations` runs each in one transaction together with the record that it ran.
+Knows the tables, not what they are used for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from shammah.errors import StorageError
+
+
+def create_turns(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE turns (
+            sequence INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            created_at TEXT NOT NULL,
+            base TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            messages TEXT NOT NULL,
+            answer TEXT NOT NULL,
+            answer_sha256 BLOB NOT NULL,
+            finish_reason TEXT NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX turns_by_answer ON turns (answer_sha256)")
+
+
+def create_feedback(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE feedback (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            turn_id TEXT NOT NULL REFERENCES turns (id),
+            level TEXT NOT NULL,
+            weight INTEGER NOT NULL CHECK (weight >= 1),
+            note TEXT,
+            correction TEXT,
+            created_at TEXT NOT NULL
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX feedback_by_turn ON feedback (turn_id)")
+
+
+def create_examples(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE examples (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            turn_id TEXT NOT NULL UNIQUE REFERENCES turns (id),
+            feedback_id INTEGER NOT NULL REFERENCES feedback (id),
+            status TEXT NOT NULL CHECK (status IN ('draft', 'ready', 'forgotten')),
+            level TEXT NOT NULL,
+            weight INTEGER NOT NULL CHECK (weight >= 1),
+            messages TEXT NOT NULL,
+            target TEXT,
+            rejected TEXT,
+            note TEXT,
+            content_hash TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            CHECK (status <> 'ready' OR target IS NOT NULL),
+            CHECK (target <> rejected)
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX examples_by_status ON examples (status, id, content_hash)")
+    db.execute("CREATE INDEX examples_by_feedback ON examples (feedback_id)")
+
+
+def create_jobs(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE jobs (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            base TEXT NOT NULL,
+            mode TEXT NOT NULL,
+            state TEXT NOT NULL,
+            attempt INTEGER NOT NULL,
+            version INTEGER UNIQUE,
+            error TEXT,
+            hint TEXT,
+            created_at TEXT NOT NULL,
+            started_at TEXT,
+            finished_at TEXT,
+            progress TEXT NOT NULL,
+            report TEXT
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX jobs_by_finish ON jobs (finished_at, id)")
+    db.execute(
+        """
+        CREATE TABLE job_events (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            job_id INTEGER NOT NULL REFERENCES jobs (id),
+            at TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            data TEXT NOT NULL
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX job_events_by_job ON job_events (job_id, id)")
+
+
+def create_versions(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE versions (
+            number INTEGER PRIMARY KEY,
+            base TEXT NOT NULL,
+            job_id INTEGER NOT NULL UNIQUE REFERENCES jobs (id),
+            quantization TEXT NOT NULL,
+            gguf TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            created_at TEXT NOT NULL,
+            manifest TEXT NOT NULL,
+            report TEXT NOT NULL
+        ) STRICT
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE taught (
+            version INTEGER NOT NULL REFERENCES versions (number),
+            example_id INTEGER NOT NULL REFERENCES examples (id),
+            content_hash TEXT NOT NULL,
+            PRIMARY KEY (version, example_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+
+
+def create_verdicts(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE verdicts (
+            example_id INTEGER NOT NULL REFERENCES examples (id),
+            job_id INTEGER NOT NULL REFERENCES jobs (id),
+            verdict TEXT NOT NULL,
+            details TEXT NOT NULL,
+            PRIMARY KEY (example_id, job_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+
+
+def create_pointer(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE pointer (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            base TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            previous_id INTEGER REFERENCES pointer (id),
+            moved_at TEXT NOT NULL
+        ) STRICT
+        """
+    )
+
+
+#: In the order in which they are run. Add at the end; never edit, never remove.
+STEPS = (
+    create_turns,
+    create_feedback,
+    create_examples,
+    create_jobs,
+    create_versions,
+    create_verdicts,
+    create_pointer,
+)
+
+
+def migrate(db: Database, path: Path) -> None:
+    """Bring the database to the present shape.
+
+    Raises:
+        StorageError: a newer program has migrated this file; nothing is changed.
+    """
+    migrations = Migrations("shammah")
+    for step in STEPS:
+        migrations()(step)
+    known = {step.__name__ for step in STEPS}
+    unknown = [applied.name for applied in migrations.applied(db) if applied.name not in known]
+    if unknown:
+        raise StorageError(
+            f"{path} was written by a newer Shammah (migration {unknown[0]!r} is unknown here)",
+            hint="update Shammah, or set SHAMMAH_HOME to another folder",
+        )
+    migrations.apply(db)

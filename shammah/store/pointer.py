@@ -1,0 +1,89 @@
+"""The one pointer: which version of which base serves, and what served before. Moves no engine.
+
+Rows are only ever appended; the newest one is where the pointer is. Each names the row that a
+rollback leads to, so that a second rollback goes one further back instead of forward again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shammah.errors import Conflict, NotFound
+from shammah.records import Active
+from shammah.store.connection import Connection
+
+
+class Pointer:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def active(self) -> Active | None:
+        """None before the first move."""
+        row = self._newest()
+        return _active(row) if row else None
+
+    def previous(self) -> Active:
+        """What a rollback leads to.
+
+        Raises:
+            Conflict: nothing was active before.
+        """
+        row = self._previous(self._newest())
+        if row is None:
+            raise Conflict(
+                "nothing was active before the present version",
+                hint="'shammah versions list' shows what can be promoted",
+            )
+        return _active(row)
+
+    def move(self, active: Active) -> None:
+        """Point to `active`; to point to `previous()` is to go one step back.
+
+        Raises:
+            NotFound: the base has no such version.
+        """
+        with self._connection.transaction():
+            self._require_version(active)
+            newest = self._newest()
+            if newest and _active(newest) == active:
+                return
+            previous = self._previous(newest)
+            if previous and _active(previous) == active:
+                origin = previous["previous_id"]
+            else:
+                origin = newest["id"] if newest else None
+            self._connection.insert(
+                "pointer",
+                {
+                    "base": active.base,
+                    "version": active.version,
+                    "previous_id": origin,
+                    "moved_at": self._connection.now(),
+                },
+            )
+
+    def _require_version(self, active: Active) -> None:
+        if active.version == 0:
+            return
+        row = self._connection.row(
+            "SELECT 1 FROM versions WHERE number = ? AND base = ?",
+            active.version,
+            active.base,
+        )
+        if row is None:
+            raise NotFound(
+                f"no version {active.version} of {active.base}",
+                hint="'shammah versions list' shows them",
+            )
+
+    def _newest(self) -> dict[str, Any] | None:
+        return self._connection.row("SELECT * FROM pointer ORDER BY id DESC LIMIT 1")
+
+    def _previous(self, row: dict[str, Any] | None) -> dict[str, Any] | None:
+        if row is None:
+            return None
+        return self._connection.row("SELECT * FROM pointer WHERE id = ?", row["previous_id"])
+
+
+def _active(row: dict[str, Any]) -> Active:
+    return Active(base=row["base"], version=row["version"])

@@ -1,0 +1,58 @@
+"""The tables of versions and of what each was taught. Knows no file of a version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from shammah.errors import NotFound
+from shammah.records import Version
+from shammah.store.connection import Connection, to_json
+
+
+class Versions:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, version: Version, taught: Mapping[int, str]) -> None:
+        """Record a version and the content hash of every example that it was taught, by id."""
+        row = asdict(version) | {
+            "manifest": to_json(version.manifest),
+            "report": to_json(version.report),
+        }
+        with self._connection.transaction():
+            self._connection.insert("versions", row)
+            self._connection.insert_all(
+                "taught",
+                [
+                    {"version": version.number, "example_id": example_id, "content_hash": digest}
+                    for example_id, digest in taught.items()
+                ],
+            )
+
+    def get(self, number: int) -> Version:
+        """Raises NotFound. Version 0, the base itself, is not recorded here."""
+        row = self._connection.row("SELECT * FROM versions WHERE number = ?", number)
+        if row is None:
+            raise NotFound(f"no version {number}", hint="'shammah versions list' shows them")
+        return _version(row)
+
+    def list(self) -> list[Version]:
+        """Newest first."""
+        rows = self._connection.rows("SELECT * FROM versions ORDER BY number DESC")
+        return [_version(row) for row in rows]
+
+    def taught(self, number: int) -> dict[int, str]:
+        """Example ids and the content hashes that the version was taught; empty for version 0."""
+        rows = self._connection.rows(
+            "SELECT example_id, content_hash FROM taught WHERE version = ?", number
+        )
+        return {row["example_id"]: row["content_hash"] for row in rows}
+
+
+def _version(row: dict[str, Any]) -> Version:
+    return Version(
+        **row | {"manifest": json.loads(row["manifest"]), "report": json.loads(row["report"])}
+    )

@@ -1,0 +1,104 @@
+"""Jobs, their times, their version numbers and their events."""
+
+from __future__ import annotations
+
+import pytest
+from filling import BASE, Clock, Filler
+
+from shammah.errors import Conflict, NotFound
+from shammah.records import Job, JobState, Mode
+from shammah.store.database import Store
+
+
+@pytest.fixture
+def job(store: Store) -> Job:
+    return store.jobs.create(BASE, Mode.QUICK)
+
+
+def test_a_new_job_is_queued(store: Store, job: Job) -> None:
+    assert (job.state, job.mode, job.attempt, job.version) == ("queued", "quick", 1, None)
+    assert (job.started_at, job.finished_at, job.progress) == (None, None, {})
+    assert store.jobs.get(job.id) == job
+
+
+def test_times_follow_from_the_states(store: Store, job: Job, clock: Clock) -> None:
+    clock.advance(1)
+    started = store.jobs.update(job.id, state=JobState.PREPARING)
+    clock.advance(1)
+    training = store.jobs.update(job.id, state=JobState.TRAINING)
+    clock.advance(1)
+    failed = store.jobs.update(job.id, state=JobState.FAILED, error="killed", hint="again")
+    assert started.started_at == training.started_at == failed.started_at
+    times = [job.created_at, failed.started_at, failed.finished_at]
+    assert times == [f"2026-03-01T12:00:0{second}.000+00:00" for second in (0, 1, 3)]
+    assert (failed.error, failed.hint) == ("killed", "again")
+
+
+def test_a_job_that_is_queued_again_is_not_finished(store: Store, job: Job) -> None:
+    store.jobs.update(job.id, state=JobState.FAILED, error="killed")
+    again = store.jobs.update(job.id, state=JobState.QUEUED, attempt=2, error=None)
+    assert (again.finished_at, again.error, again.attempt) == (None, None, 2)
+    assert store.jobs.unfinished() == [again]
+
+
+def test_what_is_not_named_stays(store: Store, job: Job) -> None:
+    store.jobs.update(job.id, progress={"step": 3})
+    changed = store.jobs.update(job.id, report={"learned": 2})
+    assert (changed.progress, changed.report, changed.state) == (
+        {"step": 3},
+        {"learned": 2},
+        JobState.QUEUED,
+    )
+
+
+def test_jobs_are_listed_newest_first_and_unfinished_ones_oldest_first(store: Store) -> None:
+    a, b, c = (store.jobs.create(BASE, Mode.QUICK) for _ in range(3))
+    done = store.jobs.update(b.id, state=JobState.CANCELLED)
+    assert store.jobs.list() == [c, done, a]
+    assert store.jobs.list(limit=1) == [c]
+    assert store.jobs.unfinished() == [a, c]
+
+
+def test_the_last_finished_job_is_the_one_that_ended_last(store: Store, clock: Clock) -> None:
+    a, b = (store.jobs.create(BASE, Mode.QUICK) for _ in range(2))
+    assert store.jobs.last_finished() is None
+    store.jobs.update(b.id, state=JobState.REJECTED)
+    clock.advance(1)
+    last = store.jobs.update(a.id, state=JobState.CANCELLED)
+    assert store.jobs.last_finished() == last
+
+
+def test_a_version_number_is_given_once_and_stays(store: Store) -> None:
+    a, b = (store.jobs.create(BASE, Mode.QUICK) for _ in range(2))
+    assert [store.jobs.allocate_version(job.id) for job in (b, a, b)] == [1, 2, 1]
+    store.jobs.update(a.id, state=JobState.FAILED)
+    assert store.jobs.allocate_version(store.jobs.create(BASE, Mode.QUICK).id) == 3
+
+
+def test_unknown_jobs_are_named(store: Store) -> None:
+    for act in (store.jobs.get, store.jobs.update, store.jobs.allocate_version):
+        with pytest.raises(NotFound, match="no job 9"):
+            act(9)
+
+
+def test_an_ended_job_is_not_ended_again(store: Store, fill: Filler) -> None:
+    version = fill.candidate()
+    store.jobs.update(version.job_id, state=JobState.CANCELLED)
+    with pytest.raises(Conflict, match=f"job {version.job_id} .*cancelled"):
+        store.promote(version, {}, [])
+    with pytest.raises(Conflict):
+        store.reject(version.job_id, {}, [])
+    assert store.versions.list() == []
+
+
+def test_events_are_read_after_an_id_of_one_job_or_of_all(store: Store) -> None:
+    a, b = (store.jobs.create(BASE, Mode.QUICK) for _ in range(2))
+    assert store.events.newest_id() == 0
+    first = store.events.append(a.id, "state", {"state": "queued"})
+    second = store.events.append(b.id, "progress", {"step": 1, "loss": 0.5})
+    third = store.events.append(a.id, "progress", {"step": 2})
+    assert store.events.after(0) == [first, second, third]
+    assert store.events.after(first.id, job_id=a.id) == [third]
+    assert store.events.after(0, limit=2) == [first, second]
+    assert store.events.after(third.id) == []
+    assert store.events.newest_id() == third.id

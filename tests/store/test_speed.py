@@ -1,0 +1,73 @@
+"""Calls stay fast in a store that has been used for years."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+
+import pytest
+from filling import BASE, Filler
+
+from shammah.records import Active, Example, ExampleStatus, Level, Message
+from shammah.store.database import Store
+
+TURNS = 100_000
+EXAMPLES = 10_000
+
+
+@pytest.fixture
+def old_store(store: Store, fill: Filler) -> Store:
+    turn = fill.turn("turn")
+    with store.transaction():
+        for number in range(TURNS):
+            store.turns.add(replace(turn, id=f"turn-{number}", answer=f"Answer {number}."))
+        examples = [add_example(store, f"turn-{number}") for number in range(EXAMPLES)]
+    fill.version(*examples)
+    add_example(store, "turn-50000")
+    return store
+
+
+def add_example(store: Store, turn_id: str) -> Example:
+    _, example = store.record_feedback(
+        turn_id,
+        Level.MEDIUM,
+        3,
+        "wrong",
+        "Port 7443.",
+        messages=[Message(role="user", content="Which port?")],
+        status=ExampleStatus.READY,
+        target="Port 7443.",
+        rejected="Port 80.",
+    )
+    return example
+
+
+def best_milliseconds(act: Callable[[], object]) -> float:
+    """Of nine runs: what the call costs, not what else the machine was doing."""
+    times = []
+    for _ in range(9):
+        start = perf_counter()
+        act()
+        times.append(perf_counter() - start)
+    return min(times) * 1000
+
+
+def test_every_call_of_a_chat_takes_under_5_ms(old_store: Store) -> None:
+    store, active = old_store, Active(BASE, 1)
+    store._connection.database.execute("PRAGMA synchronous = OFF")  # the disk's time is its own
+    calls: dict[str, Callable[[], object]] = {
+        "newest turn": store.turns.newest,
+        "turn": lambda: store.turns.get("turn-99000"),
+        "turn by answer": lambda: store.turns.by_answer("Answer 70."),
+        "feedback": lambda: add_example(store, "turn-60000"),
+        "newest feedback": store.feedback.newest,
+        "example of turn": lambda: store.examples.of_turn("turn-9000"),
+        "page of examples": lambda: store.examples.list(limit=100),
+        "waiting": lambda: store.examples.waiting(active),
+        "count of waiting": lambda: store.examples.count_waiting(active),
+        "counts": store.examples.counts,
+        "verdict": lambda: store.verdicts.newest(9000),
+    }
+    slow = {name: ms for name, act in calls.items() if (ms := best_milliseconds(act)) >= 5}
+    assert slow == {}
