@@ -1,0 +1,1 @@
+"""From what the user said to what training uses: levels, targets, phrasings, quotas."""

@@ -1,0 +1,80 @@
+"""Forms of a question: its words untouched, the judge's forms kept out of training."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shammah.feedback.phrasings import MOST, held_out, phrasings, rephrased
+from shammah.records import Message
+
+questions = st.text(min_size=1).filter(str.strip)
+
+
+@given(questions, st.integers(1, MOST))
+def test_there_are_as_many_different_phrasings_as_asked_for(question: str, count: int) -> None:
+    made = phrasings(question, count)
+    assert len(set(made)) == len(made) == count
+    assert made[0] == question.strip()
+
+
+@given(questions)
+def test_the_judge_asks_what_was_not_trained(question: str) -> None:
+    assert len(set(held_out(question))) == 2
+    assert not set(held_out(question)) & set(phrasings(question, MOST))
+
+
+@given(questions)
+def test_the_question_stays_whole_in_every_form(question: str) -> None:
+    after_first_letter = question.strip()[1:]
+    for form in phrasings(question, MOST) + held_out(question):
+        assert after_first_letter in form
+
+
+def test_a_smaller_number_is_the_beginning_of_a_greater_one() -> None:
+    assert phrasings("Which port?", 3) == phrasings("Which port?", MOST)[:3]
+    assert len(phrasings("Which port?", 99)) == MOST
+
+
+def test_a_common_first_word_is_written_small_inside_a_sentence() -> None:
+    assert "Please tell me: which port?" in phrasings("Which port?", MOST)
+
+
+@pytest.mark.parametrize("question", ["Rust or Go?", "HOW?", "`What` is?", "I am who?", "Öl?"])
+def test_names_and_code_keep_their_first_letter(question: str) -> None:
+    assert f"Please tell me: {question}" in phrasings(question, MOST)
+
+
+def test_a_question_without_a_mark_gets_one_before_another_sentence() -> None:
+    assert "which port? Thanks." in phrasings("which port", MOST)
+    assert "name the port. Thanks." in phrasings("name the port", MOST)
+    assert "which port" in phrasings("which port", MOST)
+
+
+@pytest.mark.parametrize(
+    "question", ["Fix:\n```\nx = 1\n```", "Two\nlines", "Inline ```x``` fence", "word " * 61]
+)
+def test_code_and_long_questions_are_framed_by_whole_lines(question: str) -> None:
+    for form in phrasings(question, MOST)[1:] + held_out(question):
+        assert (
+            question.strip() in form.split("\n\n")
+            or f"\n\n{question.strip()}" in form
+            or (form.startswith(f"{question.strip()}\n\n"))
+        )
+
+
+def test_braces_in_a_question_are_only_text() -> None:
+    assert "Hi! What is {q} or {0}?" in phrasings("What is {q} or {0}?", MOST)
+
+
+def test_only_the_newest_question_is_rephrased() -> None:
+    messages = [
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="Which port?"),
+        Message(role="assistant", content="Port 80."),
+        Message(role="user", content="Why?"),
+    ]
+    made = rephrased(messages, "Hi! Why?")
+    assert made == [*messages[:3], Message(role="user", content="Hi! Why?")]
+    assert messages[3]["content"] == "Why?"
