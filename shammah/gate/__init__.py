@@ -1,0 +1,1 @@
+"""Proving that a candidate is better: measure, judge, report."""
