@@ -1,0 +1,94 @@
+"""The composition root of the daemon: builds every object and passes it on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+import uvicorn
+
+from shammah import config as settings
+from shammah.bases.registry import Registry
+from shammah.config import Config
+from shammah.errors import ShammahError
+from shammah.paths import Paths
+from shammah.store.database import Store
+from shammah_daemon import app, logs
+from shammah_daemon.bases import Bases
+from shammah_daemon.chat import Chat
+from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.database import Database
+from shammah_daemon.hub import Hub
+from shammah_daemon.learning import Learning
+from shammah_daemon.lifecycle import listening, only_daemon
+from shammah_daemon.models import Models
+from shammah_daemon.services import Services
+from shammah_daemon.serving import Serving
+from shammah_daemon.stages import Stages
+from shammah_daemon.supervisor import Supervisor
+
+#: How long running answers may take to finish when the daemon is told to stop.
+GRACE_SECONDS = 10
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; exit 2 when another daemon runs or the settings are wrong."""
+    try:
+        run(Paths.from_environment())
+    except ShammahError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def run(paths: Paths) -> None:
+    """Serve on the home's socket until told to stop."""
+    paths.create()
+    config = settings.load(paths.config_file)
+    with only_daemon(paths), listening(paths) as listener:
+        logs.configure(paths.log_file, config.daemon.log_level)
+        store = Store.open(paths.database)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app.create(lambda: build(paths, config, store)),
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+                lifespan="on",
+            )
+        )
+        asyncio.run(server.serve(sockets=[listener]))
+        if not server.started:
+            raise ShammahError("the daemon could not start", hint=f"see {paths.log_file}")
+
+
+def build(paths: Paths, config: Config, store: Store) -> Services:
+    """Every service, wired. Called inside the event loop."""
+    database = Database(store)
+    courtesy = Courtesy()
+    hub = Hub(database)
+    serving = Serving(config.engine, courtesy)
+    stages = Stages(courtesy, paths.logs)
+    bases = Bases(paths, Registry(paths), config.engine, stages, courtesy)
+    supervisor = Supervisor(paths, config, database, hub, serving, bases, stages, courtesy)
+    learning = Learning(config, database, serving, supervisor.submit)
+    supervisor.on_finished = learning.start_if_due
+    return Services(
+        paths=paths,
+        config=config,
+        database=database,
+        hub=hub,
+        serving=serving,
+        chat=Chat(config.chat, serving, database),
+        learning=learning,
+        bases=bases,
+        models=Models(paths, database, bases, serving),
+        supervisor=supervisor,
+        started=time.monotonic(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""One turn: from a client's messages to a streamed answer and its record in the store.
+
+Knows no HTTP. The order matters: the record is durable before the client hears that the answer
+ended, so that feedback on it always finds its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from shammah.config import ChatConfig
+from shammah.engine.handle import Engine, Finished
+from shammah.engine.requests import Sampling
+from shammah.errors import PromptTooLong, ShammahError
+from shammah.feedback.commands import strip_exchanges
+from shammah.protocol import ChatRequest
+from shammah.records import Active, Message, Turn
+from shammah_daemon.database import Database
+from shammah_daemon.serving import Lease, Serving
+
+log = structlog.get_logger()
+
+#: Of the context, what a prompt leaves free for the answer at least, when history must go.
+ANSWER_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Started:
+    """An answer begins."""
+
+    turn_id: str
+    active: Active
+    dropped_messages: int  # the oldest ones, left out because the context is full
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The answer is complete and recorded."""
+
+    finished: Finished
+
+
+class Chat:
+    """Answers chat requests with the active engine."""
+
+    def __init__(
+        self,
+        config: ChatConfig,
+        serving: Serving,
+        database: Database,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._config = config
+        self._serving = serving
+        self._database = database
+        self._now = now
+        self._saving: set[asyncio.Task[None]] = set()
+
+    async def answer(self, request: ChatRequest) -> AsyncGenerator[Started | str | Ended, None]:
+        """`Started`, pieces of text, `Ended`. Leaving early stops the engine and keeps the part.
+
+        Raises:
+            PromptTooLong: the newest message alone does not fit.
+            EngineError: no engine, or it ended; the turn is recorded with what there is.
+        """
+        messages = self._history(request)
+        async with self._serving.lease() as lease:
+            sampling = self._sampling(request)
+            prompt, dropped = await fit(lease, messages, sampling.max_tokens)
+            turn = Recorder(self._database, lease.active, messages, self._now().isoformat())
+            yield Started(turn.id, lease.active, dropped)
+            try:
+                async with aclosing(lease.engine.generate(prompt, sampling)) as parts:
+                    async for part in parts:
+                        if isinstance(part, Finished):
+                            await turn.save(part.reason, part)
+                            yield Ended(part)
+                        else:
+                            turn.answer += part
+                            yield part
+            except ShammahError:
+                await turn.save("error", None)
+                raise
+            finally:
+                if not turn.saved:
+                    self._save_later(turn)
+
+    def _save_later(self, turn: Recorder) -> None:
+        """The client left, and whoever asked is being cancelled: the record must not be."""
+        task = asyncio.create_task(turn.save("cancelled", None))
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+
+    def _history(self, request: ChatRequest) -> list[Message]:
+        messages = strip_exchanges(
+            [Message(role=_role(m.role), content=m.content) for m in request.messages]
+        )
+        if self._config.system and not any(m["role"] == "system" for m in messages):
+            messages.insert(0, Message(role="system", content=self._config.system))
+        return messages
+
+    def _sampling(self, request: ChatRequest) -> Sampling:
+        config = self._config
+        return Sampling(
+            max_tokens=request.max_completion_tokens or request.max_tokens or config.max_tokens,
+            temperature=config.temperature if request.temperature is None else request.temperature,
+            top_p=config.top_p if request.top_p is None else request.top_p,
+            seed=secrets.randbits(31) if request.seed is None else request.seed,
+            stop=request.stop_strings,
+        )
+
+
+class Recorder:
+    """The record of one turn, written once."""
+
+    def __init__(
+        self, database: Database, active: Active, messages: list[Message], created_at: str
+    ) -> None:
+        self.id = f"chatcmpl-{secrets.token_hex(12)}"
+        self.answer = ""
+        self.saved = False
+        self._database = database
+        self._active = active
+        self._messages = messages
+        self._created_at = created_at
+
+    async def save(self, reason: str, finished: Finished | None) -> None:
+        self.saved = True
+        turn = Turn(
+            id=self.id,
+            created_at=self._created_at,
+            base=self._active.base,
+            version=self._active.version,
+            messages=self._messages,
+            answer=self.answer,
+            finish_reason=reason,
+            prompt_tokens=finished.prompt_tokens if finished else 0,
+            completion_tokens=finished.completion_tokens if finished else 0,
+        )
+        await self._database.run(lambda store: store.turns.add(turn))
+
+
+async def fit(lease: Lease, messages: Sequence[Message], max_tokens: int) -> tuple[list[int], int]:
+    """The prompt's tokens, the oldest messages dropped until it fits; and how many were dropped.
+
+    System messages stay. Raises `PromptTooLong` when the newest message alone is too long.
+    """
+    context = lease.engine.context_tokens
+    room = context - min(max_tokens, int(context * ANSWER_SHARE))
+    kept = list(messages)
+    while True:
+        tokens = await prompt_tokens(lease, kept)
+        if len(tokens) <= room:
+            return tokens, len(messages) - len(kept)
+        oldest = _droppable(kept)
+        if not oldest:
+            if len(tokens) < context:
+                return tokens, len(messages) - len(kept)
+            raise PromptTooLong(
+                f"the message takes {len(tokens)} tokens, the context has room for {context}",
+                hint="shorten the message, or raise engine.context_tokens",
+            )
+        kept = [m for i, m in enumerate(kept) if i not in oldest]
+
+
+async def prompt_tokens(lease: Lease, messages: Sequence[Message]) -> list[int]:
+    """The conversation as the model reads it, ending where its answer begins."""
+    return await tokens_of(lease.engine, lease.template.render(messages))
+
+
+async def tokens_of(engine: Engine, text: str) -> list[int]:
+    return (await engine.tokenize([text], prompt=True))[0]
+
+
+def _droppable(messages: Sequence[Message]) -> set[int]:
+    """Indices of the oldest exchange: up to the next user message, never the newest message."""
+    history = [i for i, m in enumerate(messages[:-1]) if m["role"] != "system"]
+    end = next((i for i in history[1:] if messages[i]["role"] == "user"), len(messages) - 1)
+    return {i for i in history if i < end}
+
+
+def _role(role: str) -> str:
+    """Roles as chat templates know them."""
+    return {"developer": "system", "tool": "user"}.get(role, role)

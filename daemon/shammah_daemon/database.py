@@ -1,0 +1,29 @@
+"""The store on its own thread: SQLite's fsync must not hold up a stream. Knows no table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from shammah.store.database import Store
+
+Result = TypeVar("Result")
+
+
+class Database:
+    """Runs work on the store, one piece at a time, in the order of the calls."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+
+    async def run(self, work: Callable[[Store], Result]) -> Result:
+        """`work(store)`. Once begun it is carried out, also if the caller is cancelled."""
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._executor, work, self._store))
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True)
+        self._store.close()

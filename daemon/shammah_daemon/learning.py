@@ -1,0 +1,215 @@
+"""Feedback in, examples out, and when the next lesson is due. Knows no HTTP and trains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from shammah.config import Config
+from shammah.engine.requests import Sampling
+from shammah.errors import EngineError, NotFound, UsageError
+from shammah.feedback.commands import FeedbackCommand, FixCommand
+from shammah.feedback.context import context_of
+from shammah.feedback.drafts import choose, draft_messages
+from shammah.feedback.levels import weight_of
+from shammah.feedback.targets import resolve, retarget
+from shammah.protocol import Draft, FeedbackReceipt, FeedbackRequest, FixRequest
+from shammah.records import Active, Example, ExampleStatus, Job, Level, Message, Mode, Turn
+from shammah.store.database import Store
+from shammah_daemon.chat import prompt_tokens
+from shammah_daemon.database import Database
+from shammah_daemon.serving import Serving
+
+log = structlog.get_logger()
+
+#: Longest draft of a target.
+DRAFT_TOKENS = 256
+
+StartJob = Callable[[Mode], Awaitable[Job]]
+
+
+class Learning:
+    """Records feedback and starts a lesson when enough has come together."""
+
+    def __init__(
+        self, config: Config, database: Database, serving: Serving, start_job: StartJob
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._serving = serving
+        self._start_job = start_job
+
+    async def feedback(self, request: FeedbackRequest) -> FeedbackReceipt:
+        """Record feedback on an answer; durable when this returns.
+
+        Raises:
+            NotFound: no such answer, or none at all yet.
+            UsageError: an empty correction, one equal to the answer, or one that does not fit.
+        """
+        turn = await self._turn(request.inference_id)
+        former = await self._database.run(lambda store: store.examples.of_turn(turn.id))
+        resolved = resolve(request.level, turn.answer, request.correction, former)
+        messages = context_of(turn.messages)
+        if resolved.target is not None:
+            await self._check_length(messages, resolved.target)
+        weight = weight_of(request.level, self._config.learning)
+        feedback, example = await self._database.run(
+            lambda store: store.record_feedback(
+                turn.id, request.level, weight, request.note, request.correction,
+                messages=messages, status=resolved.status, target=resolved.target,
+                rejected=resolved.rejected,
+            )
+        )  # fmt: skip
+        return await self._receipt(example, feedback.id)
+
+    async def fix(self, request: FixRequest) -> FeedbackReceipt:
+        """Set the target of an example, or of the one that the newest feedback made.
+
+        Raises:
+            NotFound: no such example, or no feedback yet.
+            UsageError: the correction cannot be a target.
+        """
+        example = await self._database.run(lambda store: _example(store, request.example_id))
+        target = retarget(example, request.correction)
+        await self._check_length(example.messages, target)
+        example = await self._database.run(
+            lambda store: store.examples.set_target(example.id, target)
+        )
+        return await self._receipt(example, None)
+
+    async def command(
+        self, command: FeedbackCommand | FixCommand, history: list[Message]
+    ) -> FeedbackReceipt:
+        """In-band feedback: a chat message of any client, about the answer before it."""
+        answered = next((m["content"] for m in reversed(history) if m["role"] == "assistant"), None)
+        turn = None
+        if answered is not None:
+            turn = await self._database.run(lambda store: store.turns.by_answer(answered))
+        if isinstance(command, FeedbackCommand):
+            return await self.feedback(
+                FeedbackRequest(
+                    inference_id=turn.id if turn else None, level=command.level, note=command.note
+                )
+            )
+        return await self.fix(FixRequest(correction=command.answer))
+
+    async def draft(self, example_id: int) -> Draft:
+        """A proposal for the target: the user's note where it states the answer, else the model's
+        second try with the note before its eyes."""
+        example = await self._database.run(lambda store: store.examples.get(example_id))
+        proposal = choose(example.note, "", example.rejected)
+        if proposal.source == "none":
+            second_try = await self._second_try(example)
+            proposal = choose(example.note, second_try, example.rejected)
+        return Draft(example_id=example_id, text=proposal.text, source=proposal.source)
+
+    async def forget(self, example_id: int) -> Example:
+        return await self._database.run(lambda store: store.examples.forget(example_id))
+
+    async def start_if_due(self) -> Job | None:
+        """Start a lesson if the threshold is reached and none is under way."""
+        fresh, unfinished = await self._database.run(
+            lambda store: (fresh_count(store), store.jobs.unfinished())
+        )
+        if unfinished or fresh < self._config.learning.threshold_examples:
+            return None
+        return await self._start_job(Mode.CONSOLIDATE)
+
+    async def _turn(self, turn_id: str | None) -> Turn:
+        if turn_id is not None:
+            return await self._database.run(lambda store: store.turns.get(turn_id))
+        turn = await self._database.run(lambda store: store.turns.newest())
+        if turn is None:
+            raise NotFound("there is no answer yet to give feedback on", hint="ask something first")
+        return turn
+
+    async def _check_length(self, messages: list[Message], target: str) -> None:
+        """A target that the model could never read as a whole is refused now, not at night."""
+        try:
+            async with self._serving.lease() as lease:
+                asked = len(await prompt_tokens(lease, messages))
+                [answer] = await lease.engine.tokenize([target], prompt=False)
+                room = lease.engine.context_tokens - asked - 1
+        except EngineError:
+            return  # nothing is lost: feedback is recorded also while no model can be loaded
+        if len(answer) > room:
+            raise UsageError(
+                f"the correction takes {len(answer)} tokens, the context has room for {room}",
+                hint="shorten it, or raise engine.context_tokens",
+            )
+
+    async def _second_try(self, example: Example) -> str:
+        async with self._serving.lease() as lease:
+            tokens = await prompt_tokens(lease, draft_messages(example))
+            text, _finished = await lease.engine.answer(tokens, Sampling(max_tokens=DRAFT_TOKENS))
+        return text
+
+    async def _receipt(self, example: Example, feedback_id: int | None) -> FeedbackReceipt:
+        job = await self.start_if_due()
+        waiting, fresh, running = await self._database.run(
+            lambda store: (waiting_count(store), fresh_count(store), store.jobs.unfinished())
+        )
+        missing = max(self._config.learning.threshold_examples - fresh, 0)
+        return FeedbackReceipt(
+            feedback_id=feedback_id,
+            example_id=example.id,
+            inference_id=example.turn_id,
+            level=example.level,
+            weight=example.weight,
+            status=example.status,
+            target=example.target,
+            waiting=waiting,
+            missing=missing,
+            job_id=job.id if job else None,
+            message=receipt_message(example, missing, job, bool(running)),
+        )
+
+
+def receipt_message(example: Example, missing: int, job: Job | None, running: bool) -> str:
+    """What the user hears at once: what was understood, and what is still missing."""
+    if example.status is ExampleStatus.DRAFT:
+        return (
+            f"Recorded as {example.level} (weight {example.weight}), example {example.id}. "
+            "It is taught once you say what the answer should have been: /fix ANSWER"
+        )
+    what = "this answer" if example.level is Level.GOOD else "your correction"
+    text = (
+        f"Recorded as {example.level} (weight {example.weight}), example {example.id}: "
+        f"{what} will be taught. "
+    )
+    if job is not None:
+        return text + f"The lesson starts now (job {job.id})."
+    if running:
+        return text + "A lesson is under way; this one is in the next."
+    plural = "example" if missing == 1 else "examples"
+    return text + f"{missing} more {plural} until the next lesson, or /train now."
+
+
+def waiting_count(store: Store) -> int:
+    """Ready examples that the active version was not taught."""
+    return store.examples.count_waiting(store.pointer.active() or Active("", 0))
+
+
+def fresh_count(store: Store) -> int:
+    """Waiting examples that no finished lesson has tried: what counts towards the next one.
+
+    A lesson that was rejected is not started again by itself with nothing new to learn.
+    """
+    last = store.jobs.last_finished()
+    tried_until = (last.started_at or last.created_at) if last else ""
+    waiting = store.examples.waiting(store.pointer.active() or Active("", 0))
+    return sum(example.updated_at > tried_until for example in waiting)
+
+
+def _example(store: Store, example_id: int | None) -> Example:
+    if example_id is not None:
+        return store.examples.get(example_id)
+    feedback = store.feedback.newest()
+    example = store.examples.of_turn(feedback.turn_id) if feedback else None
+    if example is None:
+        raise NotFound(
+            "there is no feedback yet whose answer could be corrected",
+            hint="mark an answer first: /critical, then /fix ANSWER",
+        )
+    return example

@@ -1,0 +1,94 @@
+"""Puts a proven candidate's files where versions live, with its manifest. Moves no pointer."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from shammah import __version__
+from shammah.files import building, sha256_of
+from shammah.gate.judge import Report
+from shammah.paths import Paths
+from shammah.records import Base, Version
+from shammah.training.spec import JobSpec
+
+#: Libraries whose release decides what a job makes.
+LIBRARIES = ("torch", "transformers", "peft", "llama-cpp-python")
+
+
+def build_version(
+    paths: Paths,
+    number: int,
+    base: Base,
+    spec: JobSpec,
+    report: Report,
+    gguf: Path,
+    training: dict[str, Any],
+) -> Version:
+    """`versions/<number>/` with the model, both forms of the adapter, manifest and report.
+
+    Files are hard links into the job's folder, so that a job that is interrupted here still has
+    them. Done again, it gives the same.
+    """
+    job = gguf.parent
+    created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    with building(paths.version(number)) as folder:
+        shutil.copytree(job, folder, copy_function=_link, ignore=_all_but(gguf.name))
+        hashes = {
+            str(path.relative_to(folder)): sha256_of(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        manifest = {
+            "version": number,
+            "created_at": created_at,
+            "shammah": __version__,
+            "libraries": {name: installed(name) for name in LIBRARIES},
+            "base": {"name": base.name, "sha256": base.sha256, "gguf": base.gguf},
+            "job": asdict(spec),
+            "training": training,
+            "quantization": report.quantization,
+            "files": hashes,
+        }
+        _write(folder / "manifest.json", manifest)
+        _write(folder / "report.json", report.as_dict())
+    return Version(
+        number=number,
+        base=base.name,
+        job_id=spec.job_id,
+        quantization=report.quantization,
+        gguf=gguf.name,
+        sha256=hashes[gguf.name],
+        size_bytes=gguf.stat().st_size,
+        created_at=created_at,
+        manifest=manifest,
+        report=report.as_dict(),
+    )
+
+
+def _all_but(model: str) -> Any:
+    """Leaves out everything of a job's folder but the model and the adapters."""
+    wanted = {model, "adapter", "adapter.gguf"}
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return set() if Path(folder).name == "adapter" else set(names) - wanted
+
+    return ignored
+
+
+def _link(source: str, target: str) -> None:
+    """A hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=2), encoding="utf-8")

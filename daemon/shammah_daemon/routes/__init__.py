@@ -1,0 +1,1 @@
+"""HTTP: each module turns requests of one noun into calls of a service, and nothing else."""

@@ -1,0 +1,120 @@
+"""/api/jobs and /api/versions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import APIRouter
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from shammah.errors import NotFound
+from shammah.protocol import JobView, RollbackRequest, TrainRequest, VersionView
+from shammah.records import Active, Job
+from shammah.store.database import Store
+from shammah_daemon.services import Services, Wired
+from shammah_daemon.supervisor import summary_of
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.get("/api/jobs")
+async def jobs(services: Wired, limit: int = 100) -> dict[str, Any]:
+    """Newest first."""
+    found = await services.database.run(lambda store: store.jobs.list(limit))
+    return {"data": [job_view(job).model_dump(mode="json") for job in found]}
+
+
+@router.post("/api/jobs")
+async def train(request: TrainRequest, services: Wired) -> JobView:
+    """Queue a lesson now; an unfinished one that teaches the same is returned instead."""
+    return job_view(await services.supervisor.submit(request.mode))
+
+
+@router.get("/api/jobs/events")
+async def all_events(services: Wired, after: int = 0) -> EventSourceResponse:
+    """Events of all jobs, without an end; replays those after the given id, -1 for none."""
+    return EventSourceResponse(_events(services, None, after))
+
+
+@router.get("/api/jobs/{job_id}")
+async def job(job_id: int, services: Wired) -> JobView:
+    """One job."""
+    return job_view(await services.database.run(lambda store: store.jobs.get(job_id)))
+
+
+@router.get("/api/jobs/{job_id}/events")
+async def job_events(job_id: int, services: Wired, after: int = 0) -> EventSourceResponse:
+    """Events of one job until it ends."""
+    await services.database.run(lambda store: store.jobs.get(job_id))
+    return EventSourceResponse(_events(services, job_id, after))
+
+
+@router.post("/api/jobs/{job_id}/cancel")
+async def cancel(job_id: int, services: Wired) -> JobView:
+    """End an unfinished job; the active version stays."""
+    return job_view(await services.supervisor.cancel(job_id))
+
+
+@router.get("/api/versions")
+async def versions(services: Wired) -> dict[str, Any]:
+    """Newest first; the last one is version 0, the base itself."""
+    views = await services.database.run(lambda store: _versions(store, services))
+    return {"data": [view.model_dump(mode="json") for view in views]}
+
+
+@router.get("/api/versions/{number}")
+async def version(number: int, services: Wired) -> VersionView:
+    """One version with its manifest and report."""
+    views = await services.database.run(lambda store: _versions(store, services))
+    found = next((view for view in views if view.number == number), None)
+    if found is None:
+        raise NotFound(f"no version {number}", hint="'shammah versions list' shows them")
+    return found
+
+
+@router.post("/api/versions/rollback")
+async def rollback(request: RollbackRequest, services: Wired) -> VersionView:
+    """Serve another version: the given one, or the one that was active before."""
+    active = await services.models.rollback(request.version)
+    return await version(active.version, services)
+
+
+async def _events(
+    services: Services, job_id: int | None, after: int
+) -> AsyncGenerator[ServerSentEvent, None]:
+    async for event in services.hub.follow(job_id, after):
+        yield ServerSentEvent(data=event.model_dump_json(), id=str(event.id), event=event.kind)
+
+
+def job_view(job: Job) -> JobView:
+    view = JobView.model_validate(job, from_attributes=True)
+    return view.model_copy(update={"summary": summary_of(job)})
+
+
+def _versions(store: Store, services: Services) -> list[VersionView]:
+    active = store.pointer.active() or Active("", 0)
+    views = [
+        VersionView.model_validate(item, from_attributes=True).model_copy(
+            update={
+                "active": item.number == active.version,
+                "summary": item.report.get("summary", ""),
+            }
+        )
+        for item in store.versions.list()
+    ]
+    if active.base:
+        base = services.bases.get(active.base)
+        views.append(
+            VersionView(
+                number=0,
+                base=base.name,
+                active=active.version == 0,
+                quantization=base.quantization,
+                size_bytes=base.size_bytes,
+                sha256=base.sha256,
+                created_at="",
+                summary="the base itself",
+            )
+        )
+    return views

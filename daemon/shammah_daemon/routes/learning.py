@@ -1,0 +1,70 @@
+"""/v1/feedback and /api/examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from shammah.protocol import Draft, ExampleView, FeedbackReceipt, FeedbackRequest, FixRequest
+from shammah.records import Active, Example, ExampleStatus
+from shammah.store.database import Store
+from shammah_daemon.services import Wired
+
+router = APIRouter(tags=["learning"])
+
+
+@router.post("/v1/feedback")
+async def feedback(request: FeedbackRequest, services: Wired) -> FeedbackReceipt:
+    """Feedback on an answer; durable when this answers."""
+    return await services.learning.feedback(request)
+
+
+@router.get("/api/examples")
+async def examples(services: Wired, status: ExampleStatus | None = None) -> dict[str, Any]:
+    """Newest first; forgotten ones only when asked for."""
+    views = await services.database.run(lambda store: views_of(store, store.examples.list(status)))
+    return {"data": [view.model_dump(mode="json") for view in views]}
+
+
+@router.post("/api/examples/fix")
+async def fix(request: FixRequest, services: Wired) -> FeedbackReceipt:
+    """Set the target of an example, or of the one that the newest feedback made."""
+    return await services.learning.fix(request)
+
+
+@router.get("/api/examples/{example_id}")
+async def example(example_id: int, services: Wired) -> ExampleView:
+    """One example."""
+    return await services.database.run(
+        lambda store: views_of(store, [store.examples.get(example_id)])[0]
+    )
+
+
+@router.post("/api/examples/{example_id}/draft")
+async def draft(example_id: int, services: Wired) -> Draft:
+    """A proposal for what the answer should have been."""
+    return await services.learning.draft(example_id)
+
+
+@router.post("/api/examples/{example_id}/forget")
+async def forget(example_id: int, services: Wired) -> ExampleView:
+    """Never teach it again."""
+    forgotten = await services.learning.forget(example_id)
+    return await services.database.run(lambda store: views_of(store, [forgotten])[0])
+
+
+def views_of(store: Store, examples: list[Example]) -> list[ExampleView]:
+    """Examples with what the active version and the newest gate know of them."""
+    active = store.pointer.active() or Active("", 0)
+    taught = store.versions.taught(active.version)
+    newest = store.verdicts.newest_of_all()
+    return [
+        ExampleView.model_validate(item, from_attributes=True).model_copy(
+            update={
+                "taught": taught.get(item.id) == item.content_hash,
+                "verdict": newest.get(item.id),
+            }
+        )
+        for item in examples
+    ]

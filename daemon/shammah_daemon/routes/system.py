@@ -1,0 +1,111 @@
+"""/health, /api/status and /api/bases."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from shammah import __version__
+from shammah.protocol import AddBaseRequest, BaseView, Health, JobView, Status
+from shammah.records import Active, Base, ExampleStatus, Job
+from shammah.store.database import Store
+from shammah_daemon.learning import fresh_count, waiting_count
+from shammah_daemon.routes.jobs import job_view
+from shammah_daemon.services import Services, Wired
+
+router = APIRouter(tags=["system"])
+
+
+@router.get("/health")
+async def health() -> Health:
+    """Whether the daemon runs; says nothing about the user."""
+    return Health(pid=os.getpid(), version=__version__)
+
+
+@router.get("/api/status")
+async def status(services: Wired) -> Status:
+    """Everything at a glance."""
+    active, counts, waiting, fresh, unfinished, last = await services.database.run(_glance)
+    threshold = services.config.learning.threshold_examples
+    base = services.bases.get(active.base) if active else None
+    return Status(
+        version=__version__,
+        pid=os.getpid(),
+        uptime_seconds=time.monotonic() - services.started,
+        base=active.base if active else None,
+        active_version=active.version if active else 0,
+        engine=services.serving.status(),
+        examples={status: counts.get(status, 0) for status in ExampleStatus},
+        waiting=waiting,
+        missing=max(threshold - fresh, 0),
+        threshold=threshold,
+        job=_view(unfinished[0] if unfinished else None),
+        last_job=_view(last),
+        preparation=_base_view(base, services, active) if base else None,
+        home=str(services.paths.data_dir),
+        log_file=str(services.paths.log_file),
+    )
+
+
+@router.get("/api/bases")
+async def bases(services: Wired) -> dict[str, Any]:
+    """Every base model."""
+    active = await services.database.run(lambda store: store.pointer.active())
+    found = [services.bases.get(name) for name in services.bases.names()]
+    views = [_base_view(base, services, active) for base in found]
+    return {"data": [view.model_dump(mode="json") for view in views]}
+
+
+@router.post("/api/bases")
+async def add_base(request: AddBaseRequest, services: Wired) -> BaseView:
+    """Check a GGUF and register it; what it needs to be taught is made in the background."""
+    base = await services.bases.add(request)
+    services.bases.begin_groundwork(base)
+    active = await services.database.run(lambda store: store.pointer.active())
+    return _base_view(base, services, active)
+
+
+@router.post("/api/bases/{name}/use")
+async def use_base(name: str, services: Wired) -> BaseView:
+    """Serve a base, or the newest version of it."""
+    active = await services.models.use_base(name)
+    return _base_view(services.bases.get(name), services, active)
+
+
+@router.delete("/api/bases/{name}", status_code=204)
+async def remove_base(name: str, services: Wired) -> Response:
+    """Forget a base; its GGUF stays where it is."""
+    await services.models.remove_base(name)
+    return Response(status_code=204)
+
+
+def _glance(
+    store: Store,
+) -> tuple[Active | None, dict[ExampleStatus, int], int, int, list[Job], Job | None]:
+    return (
+        store.pointer.active(),
+        store.examples.counts(),
+        waiting_count(store),
+        fresh_count(store),
+        store.jobs.unfinished(),
+        store.jobs.last_finished(),
+    )
+
+
+def _view(job: Job | None) -> JobView | None:
+    return job_view(job) if job else None
+
+
+def _base_view(base: Base, services: Services, active: Active | None) -> BaseView:
+    prepared, problem = services.bases.prepared(base.name)
+    view = BaseView.model_validate(base, from_attributes=True)
+    return view.model_copy(
+        update={
+            "active": active is not None and active.base == base.name,
+            "prepared": prepared,
+            "problem": problem,
+        }
+    )

@@ -1,0 +1,41 @@
+"""What can be served: a file with the pointer's value and the template that belong to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shammah.bases.template import ChatTemplate
+from shammah.errors import BaseModelError
+from shammah.paths import Paths
+from shammah.records import Active, Base, Version
+
+
+@dataclass(frozen=True)
+class Servable:
+    """One GGUF that may answer."""
+
+    active: Active
+    gguf: Path
+    template: ChatTemplate
+    size_bytes: int
+
+
+def servable(paths: Paths, base: Base, version: Version | None) -> Servable:
+    """The file of `version`, or of the base itself.
+
+    Raises:
+        BaseModelError: the file is gone.
+    """
+    gguf = paths.version(version.number) / version.gguf if version else Path(base.gguf)
+    if not gguf.is_file():
+        raise BaseModelError(
+            f"the model file {gguf} is gone",
+            hint="put it back, or use another: 'shammah versions rollback', 'shammah model use'",
+        )
+    return Servable(
+        active=Active(base.name, version.number if version else 0),
+        gguf=gguf,
+        template=ChatTemplate.of(base),
+        size_bytes=gguf.stat().st_size,
+    )

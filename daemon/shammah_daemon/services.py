@@ -1,0 +1,44 @@
+"""What the routes may call: the daemon's services, built by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from shammah.config import Config
+from shammah.paths import Paths
+from shammah_daemon.bases import Bases
+from shammah_daemon.chat import Chat
+from shammah_daemon.database import Database
+from shammah_daemon.hub import Hub
+from shammah_daemon.learning import Learning
+from shammah_daemon.models import Models
+from shammah_daemon.serving import Serving
+from shammah_daemon.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class Services:
+    """Every service, one attribute each."""
+
+    paths: Paths
+    config: Config
+    database: Database
+    hub: Hub
+    serving: Serving
+    chat: Chat
+    learning: Learning
+    bases: Bases
+    models: Models
+    supervisor: Supervisor
+    started: float  # time.monotonic()
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Wired = Annotated[Services, Depends(_services)]

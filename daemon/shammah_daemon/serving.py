@@ -1,0 +1,211 @@
+"""The engine that answers the user, and its replacement without cutting an answer.
+
+Knows engines and files; knows no chat, no job and no database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import psutil
+import structlog
+
+from shammah.bases.template import ChatTemplate
+from shammah.config import EngineConfig
+from shammah.engine.handle import Engine
+from shammah.errors import EngineError, ShammahError
+from shammah.protocol import EngineState, EngineStatus
+from shammah.records import Active
+from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.servable import Servable
+
+log = structlog.get_logger()
+
+#: Memory an engine takes beyond its file: context, buffers, the process itself.
+ENGINE_OVERHEAD_BYTES = 512 << 20
+
+
+@dataclass
+class Seat:
+    """An engine and the answers that it owes."""
+
+    servable: Servable
+    engine: Engine
+    leases: int = 0
+    retired: bool = False
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to one answer from one engine."""
+
+    engine: Engine
+    active: Active
+    template: ChatTemplate
+
+
+class Serving:
+    """Hands out the active engine, starts it again after a crash, swaps it for another."""
+
+    def __init__(self, config: EngineConfig, courtesy: Courtesy) -> None:
+        self._config = config
+        self._courtesy = courtesy
+        self._seat: Seat | None = None
+        self._wanted: Servable | None = None
+        self._changing = asyncio.Lock()
+        self._draining = False  # new requests wait for the engine that is to come
+        self._drained = asyncio.Event()
+        self._problem: str | None = None
+        self._state: EngineState = "stopped"
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def servable(self) -> Servable | None:
+        """What answers now, or what would as soon as it can be loaded."""
+        return self._seat.servable if self._seat else self._wanted
+
+    def want(self, servable: Servable) -> None:
+        """Serve this file once somebody asks; loads nothing yet."""
+        self._wanted = servable
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[Lease]:
+        """The active engine for one answer; background work waits meanwhile.
+
+        Raises:
+            EngineError: no model, or it cannot be loaded.
+        """
+        with self._courtesy.answering():
+            seat = await self._ready_seat()
+            with self._holding(seat):
+                yield Lease(seat.engine, seat.servable.active, seat.servable.template)
+
+    @asynccontextmanager
+    async def borrow(self) -> AsyncIterator[Engine]:
+        """The active engine for work in the background, which scores beside running answers."""
+        seat = await self._ready_seat()
+        with self._holding(seat):
+            yield seat.engine
+
+    async def use(self, servable: Servable) -> None:
+        """Serve another file from the next request on; running answers finish where they are.
+
+        Raises:
+            BaseModelError: the file cannot be loaded; the one before keeps serving.
+        """
+        async with self._changing:
+            if self._seat is None or self.fits_beside(servable.size_bytes):
+                await self._install(servable, await self._start(servable))
+            else:
+                await self._replace_in_place(servable)
+
+    async def adopt(self, servable: Servable, engine: Engine) -> None:
+        """Serve with an engine that runs already, from the next request on."""
+        async with self._changing:
+            await self._install(servable, engine)
+
+    def fits_beside(self, size_bytes: int) -> bool:
+        """Whether memory holds one more engine with a file of that size."""
+        return psutil.virtual_memory().available > size_bytes + ENGINE_OVERHEAD_BYTES
+
+    def status(self) -> EngineStatus:
+        seat = self._seat
+        alive = seat is not None and seat.engine.alive
+        state = self._state
+        if state == "ready" and not alive:
+            state = "loading"  # the next request starts it again
+        return EngineStatus(
+            state=state,
+            pid=seat.engine.pid if seat and alive else None,
+            context_tokens=seat.engine.context_tokens if seat else None,
+            memory_bytes=_memory(seat.engine.pid) if seat and alive else None,
+            active_requests=seat.leases if seat else 0,
+            problem=self._problem,
+        )
+
+    async def close(self) -> None:
+        async with self._changing:
+            if self._seat:
+                await self._seat.engine.close()
+            for task in self._retiring:
+                await task
+
+    @contextmanager
+    def _holding(self, seat: Seat) -> Iterator[None]:
+        """While this lasts the seat's engine stays."""
+        seat.leases += 1
+        try:
+            yield
+        finally:
+            seat.leases -= 1
+            if seat.leases == 0:
+                self._drained.set()
+                if seat.retired:
+                    self._retire(seat)
+
+    async def _ready_seat(self) -> Seat:
+        if self._seat and self._seat.engine.alive and not self._draining:
+            return self._seat
+        async with self._changing:
+            if self._seat and self._seat.engine.alive:
+                return self._seat
+            servable = self._seat.servable if self._seat else self._wanted
+            if servable is None:
+                raise EngineError(
+                    "no model is set up", hint="add one with 'shammah model add PATH.gguf'"
+                )
+            await self._install(servable, await self._start(servable))
+            assert self._seat is not None
+            return self._seat
+
+    async def _start(self, servable: Servable) -> Engine:
+        before = self._state
+        self._state = "loading" if self._seat is None else "swapping"
+        try:
+            engine = await Engine.start(servable.gguf, self._config)
+        except ShammahError as error:
+            self._problem = error.message
+            self._state = before if self._seat and self._seat.engine.alive else "failed"
+            raise
+        self._problem = None
+        return engine
+
+    async def _install(self, servable: Servable, engine: Engine) -> None:
+        """From here on `engine` answers. No await between the old and the new."""
+        old, self._seat = self._seat, Seat(servable, engine)
+        self._wanted = servable
+        self._state = "ready"
+        log.info("serving", base=servable.active.base, version=servable.active.version)
+        if old is not None:
+            old.retired = True
+            if old.leases == 0:
+                self._retire(old)
+
+    async def _replace_in_place(self, servable: Servable) -> None:
+        """Drain, stop, start: memory does not hold both. On failure the old file serves again."""
+        seat = self._seat
+        assert seat is not None
+        self._state, self._draining = "swapping", True
+        try:
+            while seat.leases:
+                self._drained.clear()
+                await self._drained.wait()
+            await seat.engine.close()
+            await self._install(servable, await self._start(servable))
+        finally:
+            self._draining = False  # a failed start leaves a dead seat: the next request revives it
+
+    def _retire(self, seat: Seat) -> None:
+        task = asyncio.create_task(seat.engine.close())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+
+def _memory(pid: int) -> int | None:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return None

@@ -1,0 +1,353 @@
+"""Runs jobs, one at a time, from the store: preparing to promoted or rejected (DESIGN §8).
+
+Every stage leaves its result as a file in the job's folder, and a stage whose result is there is
+not run again: so a job goes on after any interruption where it was. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from shammah.config import Config
+from shammah.engine.handle import Engine
+from shammah.errors import Conflict, EngineCrashed, JobError, ShammahError
+from shammah.files import remove, write_atomically
+from shammah.gate.judge import Report
+from shammah.paths import Paths
+from shammah.publish.quantizations import ladder
+from shammah.records import Active, Base, Example, Job, JobState, Judgement, Mode, Verdict
+from shammah.store.database import Store
+from shammah.training.spec import JobSpec
+from shammah_daemon.bases import Bases
+from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.database import Database
+from shammah_daemon.hub import Hub
+from shammah_daemon.judging import Judging
+from shammah_daemon.lesson import build
+from shammah_daemon.promotion import build_version
+from shammah_daemon.servable import servable
+from shammah_daemon.serving import Serving
+from shammah_daemon.stages import ChildKilled, Stages
+
+log = structlog.get_logger()
+
+#: A stage whose process dies is started again from its newest checkpoint so often.
+ATTEMPTS = 3
+
+#: Progress is recorded no more often than this.
+PROGRESS_SECONDS = 0.3
+
+#: What stays of a finished job's folder.
+KEPT = frozenset({"job.json", "log.jsonl", "report.json", "train.json"})
+
+
+class Supervisor:
+    """Takes unfinished jobs from the store and brings each to its end."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        config: Config,
+        database: Database,
+        hub: Hub,
+        serving: Serving,
+        bases: Bases,
+        stages: Stages,
+        courtesy: Courtesy,
+    ) -> None:
+        self._paths = paths
+        self._config = config
+        self._database = database
+        self._hub = hub
+        self._serving = serving
+        self._bases = bases
+        self._stages = stages
+        self._judging = Judging(config, database, serving, courtesy)
+        self._wake = asyncio.Event()
+        self._submitting = asyncio.Lock()
+        self._running: tuple[int, asyncio.Task[None]] | None = None
+        self.on_finished: Callable[[], Awaitable[object]] | None = None
+
+    async def submit(self, mode: Mode) -> Job:
+        """Queue a lesson; an unfinished one that teaches the same is returned instead.
+
+        Raises:
+            Conflict: there is nothing to teach.
+        """
+        async with self._submitting:
+            active, waiting, ready, unfinished = await self._database.run(_situation)
+            for job in unfinished:
+                if self._covers(job, waiting):
+                    return job
+            if not ready:
+                raise Conflict(
+                    "there is nothing to teach yet",
+                    hint="mark an answer: /critical, then /fix ANSWER",
+                )
+            job = await self._database.run(lambda store: store.jobs.create(active.base, mode))
+        await self._announce(job)
+        self._wake.set()
+        return job
+
+    async def cancel(self, job_id: int) -> Job:
+        """End an unfinished job; the active version stays.
+
+        Raises:
+            Conflict: it has ended already.
+        """
+        await self._database.run(lambda store: store.jobs.require_unfinished(job_id))
+        if self._running and self._running[0] == job_id:
+            task = self._running[1]
+            task.cancel()
+            await asyncio.wait([task])
+        job = await self._database.run(lambda store: _cancel(store, job_id))
+        self._tidy(job)
+        await self._announce(job)
+        return job
+
+    async def run(self) -> None:
+        """Work for ever; cancelled, it leaves the job to be continued by the next daemon."""
+        while True:
+            jobs = await self._database.run(lambda store: store.jobs.unfinished())
+            if not jobs:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            task = asyncio.create_task(self._run_job(jobs[0]))
+            self._running = (jobs[0].id, task)
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                task.cancel()
+                await asyncio.wait([task])
+                raise
+            finally:
+                self._running = None
+            if self.on_finished and not task.cancelled():
+                await self.on_finished()
+
+    async def _run_job(self, job: Job) -> None:
+        log.info("job begins", job=job.id, state=job.state, attempt=job.attempt)
+        try:
+            while True:
+                try:
+                    return await self._work(job)
+                except (ChildKilled, EngineCrashed) as error:
+                    job = await self._next_attempt(job, error)
+        except ShammahError as error:
+            await self._fail(job, error)
+        except Exception as error:
+            log.exception("job failed", job=job.id)
+            await self._fail(job, JobError(f"{type(error).__name__}: {error}"))
+
+    async def _next_attempt(self, job: Job, error: ShammahError) -> Job:
+        """Count one more attempt after a death; raises `error` when there were enough."""
+        if job.attempt >= ATTEMPTS:
+            raise error
+        log.warning("job goes on", job=job.id, attempt=job.attempt + 1, after=error.message)
+        return await self._database.run(
+            lambda store: store.jobs.update(job.id, attempt=job.attempt + 1)
+        )
+
+    async def _work(self, job: Job) -> None:
+        """All stages from what is on disk."""
+        base = self._bases.get(job.base)
+        folder = self._paths.job(job.id)
+        spec = await self._prepare(job, base, folder)
+
+        await self._enter(job, JobState.TRAINING)
+        ground = self._bases.ground(base.name)
+        training = await self._stage(
+            job, folder / "train.json", "shammah.training", "train", str(folder), str(ground.folder)
+        )
+        await self._enter(job, JobState.MERGING)
+        merged = await self._stage(
+            job, folder / "merge.json", "shammah.publish", "merge", str(folder), base.gguf
+        )
+        report: Report | None = None
+        for quantization in ladder(spec.quantizations, merged["row_sizes"]):
+            await self._enter(job, JobState.QUANTIZING)
+            quantized = await self._stage(
+                job, folder / f"quantize-{quantization}.json",
+                "shammah.publish", "quantize", str(folder), quantization,
+            )  # fmt: skip
+            await self._enter(job, JobState.JUDGING)
+            gguf = Path(quantized["path"])
+            async with self._judging.candidate(gguf) as engine:
+                report = await self._judging.judge(
+                    engine, folder, ground.reference, quantization, self._progress(job)
+                )
+                log.info("judged", job=job.id, quantization=quantization, passed=report.passed)
+                if report.passed:
+                    await self._promote(job, base, spec, report, gguf, training, engine)
+                    return
+        assert report is not None  # a ladder has at least one rung
+        await self._reject(job, report)
+
+    async def _prepare(self, job: Job, base: Base, folder: Path) -> JobSpec:
+        """The lesson's files; made once, so that later feedback does not change a running job."""
+        await self._enter(job, JobState.PREPARING)
+        if (folder / "job.json").exists():
+            return JobSpec.load(folder / "job.json")
+        await self._bases.groundwork(base)
+        async with self._serving.lease() as lease:
+            if lease.active.base != base.name:
+                raise JobError(
+                    f"job {job.id} is for the base {base.name}, but {lease.active.base} is in use",
+                    hint=f"'shammah model use {base.name}', then train again",
+                )
+            active = lease.active
+            examples, waiting = await self._database.run(
+                lambda store: (store.examples.ready(), store.examples.waiting(active))
+            )
+            if not examples:
+                raise JobError("there is nothing to teach", hint="correct an answer first")
+            new = {example.id for example in waiting}
+            lesson = await build(job, examples, new, self._config, lease.engine, lease.template)
+        lesson.save(folder)
+        return lesson.spec
+
+    async def _stage(self, job: Job, result_file: Path, *arguments: str) -> dict[str, Any]:
+        """The result of a stage child, run unless its result is on disk already."""
+        if result_file.exists():
+            stored: dict[str, Any] = json.loads(result_file.read_bytes())
+            return stored
+        result = await self._stages.run(arguments, self._progress(job))
+        write_atomically(result_file, json.dumps(result).encode())
+        return result
+
+    async def _promote(
+        self,
+        job: Job,
+        base: Base,
+        spec: JobSpec,
+        report: Report,
+        gguf: Path,
+        training: dict[str, Any],
+        engine: Engine,
+    ) -> None:
+        """From candidate to active version. The order makes every interruption harmless: files
+        first, then the store in one transaction, then the engine."""
+        number = await self._database.run(lambda store: store.jobs.allocate_version(job.id))
+        version = await asyncio.to_thread(
+            build_version, self._paths, number, base, spec, report, gguf, training
+        )
+        taught = {example["id"]: example["content_hash"] for example in spec.examples}
+        done = await self._database.run(
+            lambda store: store.promote(version, taught, judgements(report))
+        )
+        self._judging.keep(engine)
+        await self._serving.adopt(servable(self._paths, base, version), engine)
+        self._tidy(done)
+        await self._announce(done)
+
+    async def _reject(self, job: Job, report: Report) -> None:
+        done = await self._database.run(
+            lambda store: store.reject(job.id, report.as_dict(), judgements(report))
+        )
+        self._tidy(done)
+        await self._announce(done)
+
+    async def _fail(self, job: Job, error: ShammahError) -> None:
+        done = await self._database.run(
+            lambda store: store.jobs.update(
+                job.id, state=JobState.FAILED, error=error.message, hint=error.hint
+            )
+        )
+        self._tidy(done)
+        await self._announce(done)
+
+    async def _enter(self, job: Job, state: JobState) -> None:
+        changed = await self._database.run(lambda store: store.jobs.update(job.id, state=state))
+        await self._announce(changed)
+
+    def _progress(self, job: Job) -> Callable[[dict[str, Any]], Awaitable[None]]:
+        last = 0.0
+
+        async def record(fields: dict[str, Any]) -> None:
+            nonlocal last
+            now = asyncio.get_running_loop().time()
+            if now - last < PROGRESS_SECONDS and fields["fraction"] < 1:
+                return
+            last = now
+            await self._database.run(lambda store: store.jobs.update(job.id, progress=fields))
+            await self._hub.publish(job.id, "progress", fields)
+
+        return record
+
+    async def _announce(self, job: Job) -> None:
+        log.info("job", job=job.id, state=job.state, version=job.version, error=job.error)
+        await self._hub.publish(
+            job.id,
+            "state",
+            {
+                "state": job.state,
+                "summary": summary_of(job),
+                "version": job.version,
+                "error": job.error,
+                "hint": job.hint,
+            },
+        )
+
+    def _covers(self, job: Job, waiting: Sequence[Example]) -> bool:
+        """Whether an unfinished job teaches all that waits: it has not chosen yet, or chose it."""
+        file = self._paths.job(job.id) / "job.json"
+        if not file.exists():
+            return True
+        chosen = {example["content_hash"] for example in JobSpec.load(file).examples}
+        return all(example.content_hash in chosen for example in waiting)
+
+    def _tidy(self, job: Job) -> None:
+        """Remove a finished job's large files."""
+        folder = self._paths.job(job.id)
+        if folder.is_dir():
+            for path in folder.iterdir():
+                if path.name not in KEPT:
+                    with contextlib.suppress(OSError):
+                        remove(path)
+
+
+def summary_of(job: Job) -> str:
+    """One sentence on how a job ended, or an empty one."""
+    report = job.report or {}
+    match job.state:
+        case JobState.PROMOTED:
+            return f"{report['summary']}. Version {job.version} answers now."
+        case JobState.REJECTED:
+            failed = "; ".join(c["detail"] for c in report["checks"] if not c["passed"])
+            return f"The lesson was rejected, the active version stays: {failed}."
+        case JobState.FAILED:
+            return f"The lesson failed: {job.error}."
+        case JobState.CANCELLED:
+            return "The lesson was cancelled."
+        case _:
+            return ""
+
+
+def judgements(report: Report) -> list[Judgement]:
+    """The verdicts of a report, as they are stored per example."""
+    stored = []
+    for item in report.as_dict()["verdicts"]:
+        example_id, verdict = item.pop("example_id"), item.pop("verdict")
+        stored.append(Judgement(example_id, Verdict(verdict), item))
+    return stored
+
+
+def _situation(store: Store) -> tuple[Active, list[Example], list[Example], list[Job]]:
+    """Active version, waiting examples, ready examples, unfinished jobs."""
+    active = store.pointer.active()
+    if active is None:
+        raise Conflict("no model is set up", hint="add one with 'shammah model add PATH.gguf'")
+    return active, store.examples.waiting(active), store.examples.ready(), store.jobs.unfinished()
+
+
+def _cancel(store: Store, job_id: int) -> Job:
+    store.jobs.require_unfinished(job_id)
+    return store.jobs.update(job_id, state=JobState.CANCELLED)
