@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import sys
 import time
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -43,6 +46,17 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
+class Server(uvicorn.Server):
+    """uvicorn, ending by return: its own way is to end by the signal, before we have cleaned up."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
 def run(paths: Paths) -> None:
     """Serve on the home's socket until told to stop."""
     paths.create()
@@ -50,7 +64,7 @@ def run(paths: Paths) -> None:
     with only_daemon(paths), listening(paths) as listener:
         logs.configure(paths.log_file, config.daemon.log_level)
         store = Store.open(paths.database)
-        server = uvicorn.Server(
+        server = Server(
             uvicorn.Config(
                 app.create(lambda: build(paths, config, store)),
                 log_config=None,

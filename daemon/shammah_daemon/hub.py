@@ -8,7 +8,12 @@ from typing import Any, Literal
 
 from shammah import records
 from shammah.protocol import JobEvent
+from shammah.records import JobState
 from shammah_daemon.database import Database
+
+#: How long to wait for the announcement of a job that has ended; a daemon that was killed in
+#: between never made it.
+LAST_EVENT_SECONDS = 2.0
 
 
 class Hub:
@@ -28,23 +33,41 @@ class Hub:
     async def follow(self, job_id: int | None, after: int) -> AsyncIterator[JobEvent]:
         """Events of a job until it ends, or of all jobs for ever; `after=-1`: only new ones."""
         if after < 0:
-            after = await self._database.run(lambda store: store.events.newest_id())
+            after = await self._newest()
         while True:
+            seen = await self._newest()
             events = await self._after(after, job_id)
             for event in events:
                 after = event.id
                 yield JobEvent.model_validate(event, from_attributes=True)
-            if job_id is not None and not events:
-                job = await self._database.run(lambda store: store.jobs.get(job_id))
-                if job.state.is_final:
-                    return
-            await self._wait(after)
+            if any(_is_end(event) for event in events) and job_id is not None:
+                return
+            if events or not await self._has_ended(job_id):
+                await self._wait(seen)
+                continue
+            try:  # a job's end is in the store a moment before it is announced
+                await asyncio.wait_for(self._wait(seen), LAST_EVENT_SECONDS)
+            except TimeoutError:
+                return
 
     async def _after(self, after: int, job_id: int | None) -> list[records.JobEvent]:
         return await self._database.run(lambda store: store.events.after(after, job_id))
 
-    async def _wait(self, after: int) -> None:
-        """Until there is an event that is newer than `after`."""
+    async def _has_ended(self, job_id: int | None) -> bool:
+        if job_id is None:
+            return False
+        job = await self._database.run(lambda store: store.jobs.get(job_id))
+        return job.state.is_final
+
+    async def _newest(self) -> int:
+        return await self._database.run(lambda store: store.events.newest_id())
+
+    async def _wait(self, seen: int) -> None:
+        """Until there is an event of any job that is newer than `seen`."""
         async with self._news:
-            if await self._database.run(lambda store: store.events.newest_id()) == after:
+            if await self._newest() == seen:
                 await self._news.wait()
+
+
+def _is_end(event: records.JobEvent) -> bool:
+    return event.kind == "state" and JobState(event.data["state"]).is_final
