@@ -11,11 +11,9 @@ from shammah.records import Active, Example, ExampleStatus, Feedback, Level, Mes
 from shammah.store.connection import Connection, to_json
 
 _WAITING = """
-    FROM examples WHERE status = 'ready' AND NOT EXISTS (
-        SELECT 1 FROM taught
-        WHERE taught.version = ? AND taught.example_id = examples.id
-        AND taught.content_hash = examples.content_hash
-    )
+    FROM examples
+    LEFT JOIN taught ON taught.version = ? AND taught.example_id = examples.id
+    WHERE status = 'ready' AND taught.content_hash IS NOT examples.content_hash
 """
 
 
@@ -72,7 +70,7 @@ class Examples:
 
     def waiting(self, active: Active) -> list[Example]:
         """Ready examples whose present content the active version was not taught, oldest first."""
-        rows = self._connection.rows(f"SELECT * {_WAITING} ORDER BY id", active.version)
+        rows = self._connection.rows(f"SELECT examples.* {_WAITING} ORDER BY id", active.version)
         return [_example(row) for row in rows]
 
     def count_waiting(self, active: Active) -> int:

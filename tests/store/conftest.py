@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from filling import BASE, Clock, Filler
 
 from shammah.records import Active
 from shammah.store.database import Store
+from tests.store.filling import BASE, Clock, Filler
 
 
 @pytest.fixture

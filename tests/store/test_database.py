@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from filling import Filler
 
 from shammah.errors import StorageError
 from shammah.store.database import Store
 from shammah.store.migrations import STEPS
+from tests.store.filling import Filler
 
 Open = Callable[[], Store]
 
@@ -180,14 +180,14 @@ def test_what_was_acknowledged_survives_a_kill(database: Path, open_store: Open)
     script = (
         "import os, signal, sys; from pathlib import Path\n"
         "sys.path.insert(0, sys.argv[2])\n"
-        "from filling import Filler; from shammah.store.database import Store\n"
+        "from tests.store.filling import Filler; from shammah.store.database import Store\n"
         "fill = Filler(Store.open(Path(sys.argv[1])))\n"
         "[print(fill.example(f'turn-{n}').id, flush=True) for n in range(20)]\n"
         "fill.store._connection.database.begin(); fill.turn('unfinished')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed = subprocess.run(
-        [sys.executable, "-c", script, str(database), str(Path(__file__).parent)],
+        [sys.executable, "-c", script, str(database), str(Path(__file__).parents[2])],
         stdout=subprocess.PIPE,
         text=True,
         check=False,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from filling import BASE, Clock, Filler
 
 from shammah.errors import NotFound
 from shammah.records import Active, Example, ExampleStatus, Level, Message
 from shammah.store.database import Store
+from tests.store.filling import BASE, Clock, Filler
 
 
 def record(store: Store, level: Level, weight: int, target: str | None) -> Example:

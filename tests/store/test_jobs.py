@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from filling import BASE, Clock, Filler
 
 from shammah.errors import Conflict, NotFound
 from shammah.records import Job, JobState, Mode
 from shammah.store.database import Store
+from tests.store.filling import BASE, Clock, Filler
 
 
 @pytest.fixture

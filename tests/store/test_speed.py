@@ -7,10 +7,10 @@ from dataclasses import replace
 from time import perf_counter
 
 import pytest
-from filling import BASE, Filler
 
 from shammah.records import Active, Example, ExampleStatus, Level, Message
 from shammah.store.database import Store
+from tests.store.filling import BASE, Filler
 
 TURNS = 100_000
 EXAMPLES = 10_000
@@ -44,9 +44,9 @@ def add_example(store: Store, turn_id: str) -> Example:
 
 
 def best_milliseconds(act: Callable[[], object]) -> float:
-    """Of nine runs: what the call costs, not what else the machine was doing."""
+    """Of 25 runs: what the call costs, not what else the machine was doing."""
     times = []
-    for _ in range(9):
+    for _ in range(25):
         start = perf_counter()
         act()
         times.append(perf_counter() - start)

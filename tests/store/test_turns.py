@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from filling import Filler
 
 from shammah.errors import NotFound
 from shammah.store.database import Store
+from tests.store.filling import Filler
 
 
 def test_a_turn_comes_out_as_it_went_in(store: Store, fill: Filler) -> None:

@@ -6,11 +6,11 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
-from filling import BASE, Filler
 
 from shammah.errors import Conflict, NotFound
 from shammah.records import Active, JobState, Judgement, Verdict
 from shammah.store.database import Store
+from tests.store.filling import BASE, Filler
 
 
 def active(store: Store) -> int:
