@@ -1,0 +1,5 @@
+"""`python -m shammah.cli` is `shammah`."""
+
+from shammah.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""`shammah examples`: what was recorded to be learned."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from shammah.cli import output
+from shammah.cli.connection import running
+from shammah.records import ExampleStatus
+
+app = typer.Typer(help="What was recorded to be learned.", no_args_is_help=True)
+
+Id = Annotated[int, typer.Argument(metavar="ID", help="See 'shammah examples list'.")]
+
+
+@app.command("list")
+def list_(
+    status: Annotated[ExampleStatus | None, typer.Option(help="Only these.")] = None,
+    as_json: output.Json = False,
+) -> None:
+    """List the examples, newest first; forgotten ones with --status forgotten."""
+    with running() as client:
+        found = client.examples(status)
+    if as_json:
+        output.print_json(found)
+    else:
+        from shammah.repl import views
+
+        output.print_grid(views.examples(found))
+
+
+@app.command()
+def show(example_id: Id, as_json: output.Json = False) -> None:
+    """Show one example with its whole context."""
+    with running() as client:
+        found = client.example(example_id)
+    if as_json:
+        output.print_json(found)
+    else:
+        from shammah.repl import views
+
+        print(views.example(found))
+
+
+@app.command()
+def forget(example_id: Id, as_json: output.Json = False) -> None:
+    """Never train on an example again."""
+    with running() as client:
+        found = client.forget(example_id)
+    if as_json:
+        output.print_json(found)
+    else:
+        print(f"example {found.id} is forgotten: the next job no longer teaches it")
+
+
+@app.command()
+def fix(
+    example_id: Id,
+    correction: Annotated[str, typer.Argument(help="What the answer should have been.")],
+    as_json: output.Json = False,
+) -> None:
+    """Set what the answer should have been."""
+    with running() as client:
+        receipt = client.fix(correction, example_id)
+    if as_json:
+        output.print_json(receipt)
+    else:
+        print(receipt.message)

@@ -1,0 +1,216 @@
+"""One chat: asks, judges, corrects and trains through the client; draws nothing itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shammah.client import ChatChunk, Client
+from shammah.config import ChatConfig
+from shammah.errors import JobError, ShammahError, UsageError
+from shammah.protocol import FeedbackReceipt, JobEvent, JobView, ShammahInfo
+from shammah.records import JobState, Level, Message
+from shammah.repl.conversation import Conversation, Exchange
+from shammah.repl.follow import follow
+from shammah.repl.views import Grid
+from shammah.repl.wording import count, job_view_end
+
+#: Greedy decoding would give the same answer again.
+RETRY_TEMPERATURE = 0.7
+
+
+class Screen(Protocol):
+    """Where a chat is shown: a terminal or a pipe."""
+
+    def say(self, text: str) -> None:
+        """A diagnostic of this turn."""
+
+    def notify(self, text: str) -> None:
+        """A line from any thread that must not disturb what is being typed or drawn."""
+
+    def fail(self, error: ShammahError) -> None:
+        """An error, and the way out."""
+
+    def show(self, text: str) -> None:
+        """Something the user asked to see."""
+
+    def show_grid(self, grid: Grid) -> None:
+        """A table the user asked to see."""
+
+    def show_answer(self, pieces: Iterator[str]) -> None:
+        """An answer while it comes; on an exception shows what there is and lets it pass."""
+
+    def show_progress(self, events: Iterator[JobEvent]) -> None:
+        """A job, until its events end."""
+
+    def ask_correction(self, draft: Callable[[], str]) -> str:
+        """What the answer should have been; empty to leave it open."""
+
+
+@dataclass
+class _Answer:
+    """Collects a streamed answer while it is drawn."""
+
+    text: str = ""
+    id: str | None = None
+    finish_reason: str | None = None
+    info: ShammahInfo | None = None
+
+    def read(self, chunks: Iterator[ChatChunk]) -> Generator[str]:
+        for chunk in chunks:
+            self.id = chunk.id
+            self.text += chunk.text
+            self.finish_reason = chunk.finish_reason or self.finish_reason
+            self.info = chunk.info or self.info
+            if chunk.text:
+                yield chunk.text
+
+
+class Chat:
+    """The state of a chat and what can be done in it.
+
+    Args:
+        seed: a new random seed, for `/retry`.
+    """
+
+    def __init__(
+        self, client: Client, screen: Screen, settings: ChatConfig, seed: Callable[[], int]
+    ) -> None:
+        self.client = client
+        self.screen = screen
+        self.conversation = Conversation()
+        self.leaving = False
+        self._settings = settings
+        self._seed = seed
+        self._receipt: FeedbackReceipt | None = None  # of the newest feedback given here
+        self._announced: set[int] = set()  # jobs whose end was said, or is waited for
+        self._announcing = threading.Lock()
+
+    # questions
+
+    def ask(self, question: str) -> None:
+        """Ask, show the answer, and keep both; what came before a stop or an error is kept too."""
+        self._exchange(self.conversation.messages(question), question, self.conversation.add)
+
+    def retry(self) -> None:
+        """Ask the last question again; the new answer takes the place of the old one."""
+        last = self.conversation.last
+        if last is None:
+            raise UsageError("there is no question to ask again", hint="ask one first")
+        self._exchange(
+            self.conversation.before_last().messages(last.question),
+            last.question,
+            self.conversation.replace_last,
+            temperature=self._settings.temperature or RETRY_TEMPERATURE,
+            seed=self._seed(),
+        )
+
+    def _exchange(
+        self,
+        messages: list[Message],
+        question: str,
+        keep: Callable[[Exchange], None],
+        **options: Any,
+    ) -> None:
+        answer = _Answer()
+        try:
+            with closing(self.client.chat_stream(messages, **options)) as chunks:
+                self.screen.show_answer(answer.read(chunks))
+        except (KeyboardInterrupt, ShammahError):
+            keep(Exchange(question, answer.text, answer.id, stopped=True))
+            raise
+        keep(Exchange(question, answer.text, answer.id))
+        self._remark(answer)
+
+    def _remark(self, answer: _Answer) -> None:
+        if answer.info is not None and answer.info.dropped_messages:
+            dropped = count(answer.info.dropped_messages, "oldest message")
+            self.screen.say(f"{dropped} left out: the context is full (/clear begins a new one)")
+        if answer.finish_reason == "length":
+            self.screen.say("the answer was cut at its longest length (chat.max_tokens)")
+
+    # feedback
+
+    def judge(self, level: Level, note: str) -> None:
+        """Record feedback on the last answer; ask for the right one if it was wrong."""
+        last = self.conversation.last
+        if last is None or last.id is None:
+            raise UsageError("there is no answer to judge yet", hint="ask something first")
+        if level is Level.GOOD and last.stopped:  # learned, it would break off there for good
+            raise UsageError("the last answer is only a part", hint="/retry gives a whole one")
+        receipt = self.client.feedback(level, last.id, note or None)
+        self._receipt = receipt
+        self.screen.say(receipt.message)
+        if level is Level.GOOD:
+            return
+        correction = self.screen.ask_correction(lambda: self._draft(receipt.example_id))
+        if correction:
+            self._correct(correction, receipt.example_id)
+
+    def fix(self, correction: str) -> None:
+        """Set the target of the newest feedback.
+
+        Raises:
+            UsageError: nothing is given, or the last answer has no feedback: its correction must
+                not become the target of an older question.
+        """
+        if not correction:
+            raise UsageError("the correction is empty", hint="/fix ANSWER")
+        last = self.conversation.last
+        judged = self._receipt.inference_id if self._receipt else None
+        if last is not None and last.id is not None and last.id != judged:
+            raise UsageError(
+                "the last answer has no feedback yet", hint="say /critical or /medium first"
+            )
+        self._correct(correction, self._receipt.example_id if self._receipt else None)
+
+    def _correct(self, correction: str, example_id: int | None) -> None:
+        receipt = self.client.fix(correction, example_id)
+        self._receipt = receipt
+        # The conversation goes on from the truth: the next answer must not build on the bad one.
+        self.conversation.replace_answer(receipt.inference_id, correction)
+        self.screen.say(receipt.message)
+
+    def _draft(self, example_id: int) -> str:
+        """A proposal for the correction; without one the user writes from nothing."""
+        try:
+            return self.client.draft(example_id).text
+        except ShammahError as error:
+            self.screen.say(f"no draft: {error.message}")
+            return ""
+
+    # jobs
+
+    def train(self, *, wait: bool) -> None:
+        """Queue a job; with `wait`, follow it to its end.
+
+        Raises:
+            JobError: it was waited for and has not promoted a version.
+        """
+        job = self.client.train()
+        if not wait:
+            self.screen.say(f"job {job.id} is {job.state}")
+            return
+        self._claim(job.id)
+        self.screen.show_progress(follow(self.client, job.id))
+        self._conclude(self.client.job(job.id))
+
+    def _conclude(self, job: JobView) -> None:
+        if job.state is not JobState.PROMOTED:
+            raise JobError(job_view_end(job), hint=job.hint or f"see 'shammah jobs show {job.id}'")
+        self.screen.say(job_view_end(job))
+
+    def job_ended(self, job_id: int, line: str) -> None:
+        """Tell that a job has ended, once; called from the watching thread."""
+        if self._claim(job_id):
+            self.screen.notify(line)
+
+    def _claim(self, job_id: int) -> bool:
+        """Whether nobody has taken it on to tell of this job's end."""
+        with self._announcing:
+            unclaimed = job_id not in self._announced
+            self._announced.add(job_id)
+            return unclaimed

@@ -1,0 +1,102 @@
+"""The chat in a terminal: prompt, markdown answers, job lines above what is being typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from shammah import __version__
+from shammah.errors import ShammahError
+from shammah.paths import Paths
+from shammah.protocol import JobEvent
+from shammah.repl import grids, markdown, progress
+from shammah.repl.chat import Chat
+from shammah.repl.notices import Notices
+from shammah.repl.prompts import correction_prompt, turn_prompt
+from shammah.repl.turn import Turns
+from shammah.repl.views import Grid
+from shammah.repl.watch import JobWatch
+from shammah.repl.wording import error_lines, printable, toolbar
+
+
+class TerminalScreen:
+    """Draws a chat on a terminal; NO_COLOR is rich's and prompt_toolkit's to respect."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self.notices = Notices(self.say)
+        self._corrections = correction_prompt()
+
+    def say(self, text: str) -> None:
+        self._print(text, "dim")
+
+    def notify(self, text: str) -> None:
+        self.notices.add(text)
+
+    def fail(self, error: ShammahError) -> None:
+        first, *rest = error_lines(error)
+        self._print(first, "red")
+        for line in rest:
+            self._print(line, "dim")
+
+    def show(self, text: str) -> None:
+        self._print(text, "")
+
+    def show_grid(self, grid: Grid) -> None:
+        grids.show(grid, self._console)
+
+    def show_answer(self, pieces: Iterator[str]) -> None:
+        markdown.show(pieces, self._console)
+
+    def show_progress(self, events: Iterator[JobEvent]) -> None:
+        progress.show(events, self._console)
+
+    def ask_correction(self, draft: Callable[[], str]) -> str:
+        proposal = self._wait_for(draft)
+        self.say("What should the answer have been? (Enter accepts, Esc skips)")
+        try:
+            with self.notices.above_prompt():
+                correction = self._corrections.prompt(default=proposal).strip()
+        except (EOFError, KeyboardInterrupt):
+            correction = ""
+        if not correction:
+            self.say("kept as a draft, nothing is learned from it; /fix ANSWER completes it")
+        return correction
+
+    def _wait_for(self, draft: Callable[[], str]) -> str:
+        try:
+            with self._console.status("drafting a better answer", refresh_per_second=4):
+                return draft()
+        except KeyboardInterrupt:
+            return ""
+
+    def _print(self, text: str, style: str) -> None:
+        self._console.print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def run(chat: Chat, turns: Turns, screen: TerminalScreen, watch: JobWatch, paths: Paths) -> None:
+    """Take turns until the user leaves."""
+    prompt = turn_prompt(paths.history, lambda: toolbar(watch.status, watch.progress))
+    watch.on_change(prompt.app.invalidate)
+    watch.start()
+    screen.say(f"shammah {__version__}: /help shows the commands, Ctrl-D leaves")
+    while not chat.leaving:
+        watch.refresh()
+        try:
+            with screen.notices.above_prompt():
+                line = prompt.prompt()
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+        if line.strip():
+            _take(turns, line, screen)
+
+
+def _take(turns: Turns, line: str, screen: TerminalScreen) -> None:
+    try:
+        turns.take(line)
+    except KeyboardInterrupt:
+        screen.say("stopped")

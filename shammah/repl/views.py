@@ -1,0 +1,219 @@
+"""Examples, jobs, versions, bases and the status laid out as text; pure, prints nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shammah.protocol import BaseView, ExampleView, JobView, Status, VersionView
+from shammah.repl.wording import (
+    count,
+    duration,
+    job_view_end,
+    one_line,
+    printable,
+    progress_details,
+    progress_short,
+    size,
+    until_next_lesson,
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: its headings, its rows, and what to say when there are none."""
+
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    empty: str
+
+
+def examples(found: list[ExampleView]) -> Grid:
+    return Grid(
+        headings=("id", "level", "weight", "status", "taught", "question", "target"),
+        rows=[
+            (
+                str(example.id),
+                example.level,
+                str(example.weight),
+                example.status,
+                _taught(example),
+                one_line(example.question),
+                one_line(example.target),
+            )
+            for example in found
+        ],
+        empty="no examples yet: mark an answer with /critical, /medium or /good",
+    )
+
+
+def example(found: ExampleView) -> str:
+    lines = _fields(
+        id=found.id,
+        level=f"{found.level} (weight {found.weight})",
+        status=found.status,
+        taught=_taught(found),
+        note=found.note,
+        created=_moment(found.created_at),
+    )
+    lines += [f"{message['role']}: {message['content']}" for message in found.messages]
+    lines += _fields(target=found.target, rejected=found.rejected)
+    return printable("\n".join(lines))
+
+
+def jobs(found: list[JobView]) -> Grid:
+    return Grid(
+        headings=("id", "base", "mode", "state", "created", "result"),
+        rows=[
+            (
+                str(job.id),
+                job.base,
+                job.mode,
+                job.state,
+                _moment(job.created_at),
+                one_line(job.summary or job.error or progress_short(job.progress)),
+            )
+            for job in found
+        ],
+        empty="no jobs yet: '/train' in the chat or 'shammah train' queues one",
+    )
+
+
+def job(found: JobView) -> str:
+    lines = _fields(
+        id=found.id,
+        base=found.base,
+        mode=found.mode,
+        state=found.state,
+        attempt=found.attempt,
+        version=found.version,
+        created=_moment(found.created_at),
+        started=_moment(found.started_at),
+        finished=_moment(found.finished_at),
+        progress=None if found.state.is_final else progress_short(found.progress),
+        details=None if found.state.is_final else progress_details(found.progress),
+        result=found.summary,
+        error=found.error,
+        hint=found.hint,
+    )
+    return printable("\n".join(lines + _document("report", found.report)))
+
+
+def versions(found: list[VersionView]) -> Grid:
+    return Grid(
+        headings=("", "version", "base", "type", "size", "created", "result"),
+        rows=[
+            (
+                "*" if version.active else "",
+                str(version.number),
+                version.base,
+                version.quantization,
+                size(version.size_bytes),
+                _moment(version.created_at),
+                one_line(version.summary),
+            )
+            for version in found
+        ],
+        empty="no versions yet",
+    )
+
+
+def version(found: VersionView) -> str:
+    lines = _fields(
+        version=f"{found.number} (active)" if found.active else found.number,
+        base=found.base,
+        job=found.job_id,
+        type=found.quantization,
+        size=size(found.size_bytes),
+        sha256=found.sha256,
+        created=_moment(found.created_at),
+        result=found.summary,
+    )
+    lines += _document("manifest", found.manifest) + _document("report", found.report)
+    return printable("\n".join(lines))
+
+
+def bases(found: list[BaseView]) -> Grid:
+    return Grid(
+        headings=("", "name", "architecture", "parameters", "type", "size", "teachable"),
+        rows=[
+            (
+                "*" if base.active else "",
+                base.name,
+                base.architecture,
+                f"{base.parameters / 1e6:.0f} M",
+                base.quantization,
+                size(base.size_bytes),
+                one_line(base.problem) or base.prepared,
+            )
+            for base in found
+        ],
+        empty="no base models yet: 'shammah model add PATH.gguf' adds one",
+    )
+
+
+def status(now: Status) -> str:
+    by_status = ", ".join(f"{number} {name}" for name, number in now.examples.items() if number)
+    lines = _fields(
+        daemon=f"shammah {now.version}, pid {now.pid}, up {duration(now.uptime_seconds)}",
+        base=now.base or "none",
+        version=now.active_version,
+        engine=_engine(now),
+        examples=by_status or "none",
+        lesson=f"{until_next_lesson(now.missing)} ({now.waiting} of {now.threshold} wait)",
+        job=_running(now.job),
+        last_job=now.last_job and job_view_end(now.last_job),
+        preparation=now.preparation
+        and f"{now.preparation.name}: {now.preparation.problem or now.preparation.prepared}",
+        home=now.home,
+        log=now.log_file,
+    )
+    return printable("\n".join(lines))
+
+
+def _engine(now: Status) -> str:
+    engine = now.engine
+    parts: list[str] = [engine.state]
+    if engine.memory_bytes is not None:
+        parts.append(size(engine.memory_bytes))
+    if engine.context_tokens is not None:
+        parts.append(f"context {engine.context_tokens} tokens")
+    if engine.active_requests:
+        parts.append(count(engine.active_requests, "request"))
+    if engine.problem:
+        parts.append(engine.problem)
+    return ", ".join(parts)
+
+
+def _running(job: JobView | None) -> str | None:
+    if job is None:
+        return None
+    return f"{job.id}, {progress_short(job.progress) or job.state}"
+
+
+def _taught(example: ExampleView) -> str:
+    if example.verdict is not None:
+        return example.verdict.replace("_", " ")
+    return "yes" if example.taught else "no"
+
+
+def _fields(**values: Any) -> list[str]:
+    """`name: value` lines, aligned, without the empty ones."""
+    shown = {
+        name.replace("_", " "): value for name, value in values.items() if value not in (None, "")
+    }
+    width = max((len(name) for name in shown), default=0) + 2
+    return [f"{name + ':':<{width}}{value}" for name, value in shown.items()]
+
+
+def _document(title: str, content: dict[str, Any] | None) -> list[str]:
+    if not content:
+        return []
+    return [f"{title}:", json.dumps(content, indent=2, ensure_ascii=False)]
+
+
+def _moment(iso: str | None) -> str:
+    """`2026-11-21 11:34` of an ISO 8601 moment, in UTC as it was stored."""
+    return (iso or "")[:16].replace("T", " ")

@@ -1,0 +1,120 @@
+"""How jobs, progress, sizes and errors are said in one line; pure, prints nothing."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from shammah.errors import ShammahError
+from shammah.protocol import JobEvent, JobView, Status
+from shammah.records import JobState
+
+_KEPT_CONTROLS = "\n\t"
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: what a model says must not steer the terminal."""
+    return "".join(c for c in text if c in _KEPT_CONTROLS or unicodedata.category(c) != "Cc")
+
+
+def one_line(text: str | None) -> str:
+    """`text` with every run of white space as one blank."""
+    return " ".join(printable(text or "").split())
+
+
+def error_lines(error: ShammahError) -> list[str]:
+    """The form in which every error is said."""
+    return [f"error: {error.message}"] + ([f"hint: {error.hint}"] if error.hint else [])
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 05 s` or `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 example`, `3 examples`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def progress_details(progress: dict[str, Any]) -> str:
+    """What a progress event says besides stage and fraction: `step 3/60 · loss 0.41 · ...`."""
+    parts = []
+    if "step" in progress and "steps" in progress:
+        parts.append(f"step {progress['step']}/{progress['steps']}")
+    if progress.get("loss") is not None:
+        parts.append(f"loss {progress['loss']:.3f}")
+    if progress.get("tokens_per_second") is not None:
+        parts.append(f"{progress['tokens_per_second']:.0f} tokens/s")
+    if progress.get("seconds_left") is not None:
+        parts.append(f"{duration(progress['seconds_left'])} left")
+    if progress.get("detail"):
+        parts.append(str(progress["detail"]))
+    return " · ".join(parts)
+
+
+def progress_short(progress: dict[str, Any]) -> str:
+    """`training 43 %, 12 s left`, or nothing before the first progress event."""
+    if "stage" not in progress:
+        return ""
+    text = f"{progress['stage']} {progress.get('fraction', 0.0):.0%}"
+    left = progress.get("seconds_left")
+    return text if left is None else f"{text}, {duration(left)} left"
+
+
+def job_end(event: JobEvent) -> str | None:
+    """The line that tells that a job has ended; None for an event that is not an end."""
+    state = event.data.get("state")
+    if event.kind != "state" or state is None or not JobState(state).is_final:
+        return None
+    return job_sentence(
+        event.job_id,
+        JobState(state),
+        event.data.get("summary") or event.data.get("error") or "",
+        event.data.get("version"),
+    )
+
+
+def job_view_end(job: JobView) -> str:
+    """The same line from the job itself."""
+    return job_sentence(job.id, job.state, job.summary or job.error or "", job.version)
+
+
+def job_sentence(job_id: int, state: JobState, summary: str, version: int | None) -> str:
+    """`job 3: learned 9 of 10; 1 still wrong (version 2 serves)`."""
+    if state is JobState.PROMOTED:
+        serves = f" (version {version} serves)" if version else ""
+        return f"job {job_id}: {summary or 'promoted'}{serves}"
+    outcome = "failed" if state is JobState.FAILED else f"was {state}"
+    return f"job {job_id} {outcome}" + (f": {summary}" if summary else "")
+
+
+def until_next_lesson(missing: int) -> str:
+    return "the next lesson is due" if missing <= 0 else f"{missing} more until the next lesson"
+
+
+def toolbar(status: Status | None, progress: dict[str, Any] | None) -> str:
+    """The line under the prompt.
+
+    Args:
+        progress: of the running job, None when no job runs.
+    """
+    if status is None:
+        return "no daemon"
+    parts = [status.base or "no base", f"version {status.active_version}"]
+    if progress is None:
+        parts.append(until_next_lesson(status.missing))
+    else:
+        parts.append(f"job: {progress_short(progress) or 'waiting'}")
+    if status.engine.state != "ready":
+        parts.append(f"engine {status.engine.state}")
+    return " · ".join(parts)

@@ -1,0 +1,1 @@
+"""A stand-in for the daemon: the same protocol on the same socket, canned answers, no model."""

@@ -1,0 +1,396 @@
+"""The routes of the stand-in; what a question does is in its words (see `_answer`)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from itertools import count
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from sse_starlette import EventSourceResponse
+
+from shammah.errors import EngineCrashed, NotFound, ShammahError
+from shammah.paths import Paths
+from shammah.protocol import (
+    BaseView,
+    ChatChoice,
+    ChatCompletion,
+    ChatMessage,
+    ChatRequest,
+    Draft,
+    EngineStatus,
+    ErrorBody,
+    ErrorResponse,
+    ExampleView,
+    FeedbackReceipt,
+    FeedbackRequest,
+    FixRequest,
+    Health,
+    JobEvent,
+    JobView,
+    RollbackRequest,
+    ShammahInfo,
+    Status,
+    TrainRequest,
+    Usage,
+    VersionView,
+)
+from shammah.records import ExampleStatus, JobState, Level
+
+NOW = "2026-01-02T03:04:05+00:00"
+THRESHOLD = 10
+WEIGHTS = {Level.CRITICAL: 10, Level.MEDIUM: 3, Level.GOOD: 1}
+STAGES = ("training", "merging", "quantizing", "judging")
+
+
+class State:
+    """Everything that a real daemon keeps on disk."""
+
+    def __init__(self) -> None:
+        self.turns: dict[str, tuple[list[dict[str, str]], str]] = {}
+        self.examples: dict[int, ExampleView] = {}
+        self.example_turns: dict[int, str] = {}
+        self.jobs: dict[int, JobView] = {}
+        self.events: list[JobEvent] = []
+        self.changed = asyncio.Event()
+        self.active = 0
+        self.versions = [0]
+        self.turn_ids = count(1)
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def publish(self, job_id: int, kind: str, **data: object) -> None:
+        event = JobEvent(id=len(self.events) + 1, job_id=job_id, at=NOW, kind=kind, data=data)
+        self.events.append(event)
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    @property
+    def ready(self) -> int:
+        return sum(e.status is ExampleStatus.READY for e in self.examples.values())
+
+    def receipt(self, example: ExampleView) -> FeedbackReceipt:
+        missing = max(0, THRESHOLD - self.ready)
+        return FeedbackReceipt(
+            feedback_id=example.id,
+            example_id=example.id,
+            inference_id=self.example_turns[example.id],
+            level=example.level,
+            weight=example.weight,
+            status=example.status,
+            target=example.target,
+            waiting=self.ready,
+            missing=missing,
+            job_id=None,
+            message=f"recorded as {example.level}, weight {example.weight}; {missing} missing",
+        )
+
+
+def build(paths: Paths) -> FastAPI:
+    app = FastAPI()
+    state = State()
+
+    @app.exception_handler(ShammahError)
+    async def failed(request: Request, error: ShammahError) -> JSONResponse:
+        return JSONResponse(_error(error), status_code=error.http_status)
+
+    @app.get("/health")
+    async def health() -> Health:
+        return Health(pid=os.getpid(), version="0.1.0")
+
+    @app.post("/v1/chat/completions", response_model=None)
+    async def chat(request: ChatRequest) -> ChatCompletion | EventSourceResponse:
+        turn = f"chatcmpl-{next(state.turn_ids)}"
+        answer = _answer(request, state)
+        if request.stream:
+            return EventSourceResponse(_stream(turn, answer, request, state))
+        state.turns[turn] = (_messages(request), answer)
+        return ChatCompletion(
+            id=turn,
+            created=0,
+            model="shammah",
+            system_fingerprint="fp",
+            choices=[
+                ChatChoice(
+                    message=ChatMessage(role="assistant", content=answer), finish_reason="stop"
+                )
+            ],
+            usage=Usage(prompt_tokens=1, completion_tokens=1, total_tokens=2),
+            shammah=ShammahInfo(version=state.active, base="fake", tokens_per_second=98.0),
+        )
+
+    @app.post("/v1/feedback")
+    async def feedback(request: FeedbackRequest) -> FeedbackReceipt:
+        turn = request.inference_id or next(reversed(state.turns), "none")
+        if turn not in state.turns:
+            raise NotFound(f"no answer with the id {turn!r}", hint="ask something first")
+        messages, answer = state.turns[turn]
+        target = answer if request.level is Level.GOOD else request.correction
+        example = ExampleView(
+            id=len(state.examples) + 1,
+            status=ExampleStatus.READY if target else ExampleStatus.DRAFT,
+            level=request.level,
+            weight=WEIGHTS[request.level],
+            question=messages[-1]["content"],
+            messages=messages,
+            target=target,
+            rejected=None if request.level is Level.GOOD else answer,
+            note=request.note,
+            created_at=NOW,
+            updated_at=NOW,
+        )
+        state.examples[example.id] = example
+        state.example_turns[example.id] = turn
+        return state.receipt(example)
+
+    @app.post("/api/examples/fix")
+    async def fix(request: FixRequest) -> FeedbackReceipt:
+        example = _example(state, request.example_id or max(state.examples, default=0))
+        example.target = request.correction
+        example.status = ExampleStatus.READY
+        return state.receipt(example)
+
+    @app.post("/api/examples/{example_id}/draft")
+    async def draft(example_id: int) -> Draft:
+        example = _example(state, example_id)
+        return Draft(example_id=example_id, text=f"better {example.rejected}", source="model")
+
+    @app.get("/api/examples")
+    async def examples(status: ExampleStatus | None = None) -> dict[str, list[ExampleView]]:
+        found = reversed(state.examples.values())
+        wanted = [
+            e
+            for e in found
+            if e.status is status or (status is None and e.status is not ExampleStatus.FORGOTTEN)
+        ]
+        return {"data": wanted}
+
+    @app.get("/api/examples/{example_id}")
+    async def example(example_id: int) -> ExampleView:
+        return _example(state, example_id)
+
+    @app.post("/api/examples/{example_id}/forget")
+    async def forget(example_id: int) -> ExampleView:
+        found = _example(state, example_id)
+        found.status = ExampleStatus.FORGOTTEN
+        return found
+
+    @app.post("/api/jobs")
+    async def train(request: TrainRequest) -> JobView:
+        job = JobView(
+            id=len(state.jobs) + 1,
+            base="fake",
+            mode=request.mode,
+            state=JobState.QUEUED,
+            attempt=1,
+            version=None,
+            error=None,
+            hint=None,
+            created_at=NOW,
+            started_at=None,
+            finished_at=None,
+            progress={},
+            report=None,
+        )
+        state.jobs[job.id] = job
+        task = asyncio.create_task(_work(state, job))
+        state.tasks.add(task)
+        return job
+
+    @app.get("/api/jobs")
+    async def jobs() -> dict[str, list[JobView]]:
+        return {"data": list(reversed(state.jobs.values()))}
+
+    @app.get("/api/jobs/events")
+    async def all_events(after: int = 0) -> EventSourceResponse:
+        return EventSourceResponse(_events(state, None, after))
+
+    @app.get("/api/jobs/{job_id}")
+    async def job(job_id: int) -> JobView:
+        return _job(state, job_id)
+
+    @app.get("/api/jobs/{job_id}/events")
+    async def job_events(job_id: int, after: int = 0) -> EventSourceResponse:
+        return EventSourceResponse(_events(state, _job(state, job_id), after))
+
+    @app.post("/api/jobs/{job_id}/cancel")
+    async def cancel(job_id: int) -> JobView:
+        found = _job(state, job_id)
+        found.state = JobState.CANCELLED
+        return found
+
+    @app.get("/api/versions")
+    async def versions() -> dict[str, list[VersionView]]:
+        return {"data": [_version(state, number) for number in reversed(state.versions)]}
+
+    @app.get("/api/versions/{number}")
+    async def version(number: int) -> VersionView:
+        return _version(state, number)
+
+    @app.post("/api/versions/rollback")
+    async def rollback(request: RollbackRequest) -> VersionView:
+        number = state.active - 1 if request.version is None else request.version
+        found = _version(state, number)
+        state.active = number
+        found.active = True
+        return found
+
+    @app.get("/api/bases")
+    async def bases() -> dict[str, list[BaseView]]:
+        return {"data": [_base()]}
+
+    @app.post("/api/bases/{name}/use")
+    async def use(name: str) -> BaseView:
+        return _base()
+
+    @app.delete("/api/bases/{name}")
+    async def remove(name: str) -> Response:
+        return Response(status_code=204)
+
+    @app.get("/api/status")
+    async def status() -> Status:
+        unfinished = [j for j in state.jobs.values() if not j.state.is_final]
+        return Status(
+            version="0.1.0",
+            pid=os.getpid(),
+            uptime_seconds=61.0,
+            base="fake",
+            active_version=state.active,
+            engine=EngineStatus(state="ready", memory_bytes=123_000_000),
+            examples={"ready": state.ready},
+            waiting=state.ready,
+            missing=max(0, THRESHOLD - state.ready),
+            threshold=THRESHOLD,
+            job=unfinished[0] if unfinished else None,
+            last_job=None,
+            preparation=None,
+            home=str(paths.data_dir),
+            log_file=str(paths.log_file),
+        )
+
+    return app
+
+
+def _messages(request: ChatRequest) -> list[dict[str, str]]:
+    return [{"role": m.role, "content": m.content} for m in request.messages]
+
+
+def _answer(request: ChatRequest, state: State) -> str:
+    """`history` gives what came before as JSON; `slow` many words; anything else an echo."""
+    question = request.messages[-1].content
+    if question == "history":
+        return json.dumps([m.content for m in request.messages[:-1]])
+    if question == "slow":
+        return " ".join(f"word{number}" for number in range(200))
+    if question == "markdown":
+        return "# Title\n\nsome **bold** text\n\n- one\n- two\n"
+    if question == "control":
+        return "before\x1b[2Jafter"
+    suffix = f" (temperature {request.temperature})" if request.temperature is not None else ""
+    return f"answer {state.active} to {question}{suffix}"
+
+
+async def _stream(
+    turn: str, answer: str, request: ChatRequest, state: State
+) -> AsyncIterator[dict[str, str]]:
+    question = request.messages[-1].content
+    state.turns[turn] = (_messages(request), answer)
+    for number, word in enumerate(answer.split(" ")):
+        if question == "crash" and number == 2:
+            yield _data(_error(EngineCrashed("the engine ended while it answered", hint="again")))
+            return
+        if question == "die" and number == 2:
+            os._exit(1)
+        text = word if number == 0 else f" {word}"
+        yield _data({"id": turn, "choices": [{"index": 0, "delta": {"content": text}}]})
+        await asyncio.sleep(0.05 if question == "slow" else 0)
+    info = ShammahInfo(
+        version=state.active, base="fake", dropped_messages=2 if question == "long" else 0
+    )
+    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    yield _data({"id": turn, "choices": [last], "shammah": info.model_dump(mode="json")})
+    yield {"data": "[DONE]"}
+
+
+async def _work(state: State, job: JobView) -> None:
+    outcome = JobState(os.environ.get("FAKE_JOB_OUTCOME", "promoted"))
+    pause = float(os.environ.get("FAKE_STAGE_SECONDS", "0.05"))
+    for stage in STAGES:
+        job.state = JobState(stage)
+        state.publish(job.id, "state", state=stage)
+        job.progress = {"stage": stage, "fraction": 0.5, "step": 1, "steps": 2, "loss": 0.25}
+        state.publish(job.id, "progress", **job.progress)
+        await asyncio.sleep(pause)
+    job.state = outcome
+    job.summary = "learned 9 of 10; 1 still wrong"
+    if outcome is JobState.PROMOTED:
+        job.version = state.active = max(state.versions) + 1
+        state.versions.append(state.active)
+    state.publish(job.id, "state", state=outcome, summary=job.summary, version=job.version)
+
+
+async def _events(state: State, job: JobView | None, after: int) -> AsyncIterator[dict[str, str]]:
+    position = len(state.events) if after < 0 else after
+    while True:
+        changed = state.changed
+        for event in state.events[position:]:
+            if job is None or event.job_id == job.id:
+                yield {"id": str(event.id), "data": event.model_dump_json()}
+        position = len(state.events)
+        if job is not None and job.state.is_final:
+            return
+        await changed.wait()
+
+
+def _example(state: State, example_id: int) -> ExampleView:
+    if example_id not in state.examples:
+        raise NotFound(f"no example {example_id}", hint="'shammah examples list' shows them")
+    return state.examples[example_id]
+
+
+def _job(state: State, job_id: int) -> JobView:
+    if job_id not in state.jobs:
+        raise NotFound(f"no job {job_id}", hint="'shammah jobs list' shows them")
+    return state.jobs[job_id]
+
+
+def _version(state: State, number: int) -> VersionView:
+    if number not in state.versions:
+        raise NotFound(f"no version {number}", hint="'shammah versions list' shows them")
+    return VersionView(
+        number=number,
+        base="fake",
+        active=number == state.active,
+        quantization="Q6_K",
+        size_bytes=1,
+        sha256="0" * 64,
+        created_at=NOW,
+        summary="the base itself" if number == 0 else "learned 9 of 10; 1 still wrong",
+    )
+
+
+def _base() -> BaseView:
+    return BaseView(
+        name="fake",
+        architecture="llama",
+        parameters=1_000_000,
+        quantization="Q4_1",
+        size_bytes=1,
+        context_tokens=2048,
+        gguf="/fake.gguf",
+        sha256="0" * 64,
+        weights=None,
+        active=True,
+        prepared="ready",
+    )
+
+
+def _error(error: ShammahError) -> dict[str, object]:
+    body = ErrorBody(message=error.message, type=type(error).__name__, hint=error.hint)
+    return ErrorResponse(error=body).model_dump()
+
+
+def _data(content: dict[str, object]) -> dict[str, str]:
+    return {"data": json.dumps(content)}

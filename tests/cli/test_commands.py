@@ -1,0 +1,218 @@
+"""Every command against the stand-in: what goes to stdout, what to stderr, which exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import BaseModel
+
+from shammah.paths import Paths
+from shammah.protocol import (
+    BaseView,
+    ExampleView,
+    FeedbackReceipt,
+    JobView,
+    Status,
+    VersionView,
+)
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Shammah
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def test_ask_starts_the_daemon_and_prints_the_answer_alone(shammah: Shammah) -> None:
+    done = shammah("ask", "why?")
+    assert done.stdout == "answer 0 to why?\n"
+    assert done.returncode == 0
+
+
+def test_ask_adds_piped_input_to_the_question(shammah: Shammah) -> None:
+    assert shammah("ask", "sum up:", stdin="a text\n").stdout == "answer 0 to sum up:\n\na text\n"
+
+
+def test_ask_dash_reads_the_question(shammah: Shammah) -> None:
+    assert shammah("ask", "-", stdin="why?\n").stdout == "answer 0 to why?\n"
+
+
+def test_ask_without_a_question_is_a_usage_error(shammah: Shammah) -> None:
+    done = shammah("ask")
+    assert done.returncode == 2
+    assert done.stderr == "error: there is no question\nhint: shammah ask TEXT, or pipe it in\n"
+
+
+def test_ask_json_has_the_four_fields(shammah: Shammah) -> None:
+    answer = json.loads(shammah("ask", "--json", "why?").stdout)
+    assert answer == {
+        "id": "chatcmpl-1",
+        "answer": "answer 0 to why?",
+        "version": 0,
+        "tokens_per_second": 98.0,
+    }
+
+
+def test_ask_says_that_messages_were_left_out(shammah: Shammah) -> None:
+    done = shammah("ask", "long")
+    assert done.stdout == "answer 0 to long\n"
+    assert "2 oldest messages left out" in done.stderr
+
+
+def test_ask_keeps_the_part_before_an_engine_crash_and_fails(shammah: Shammah) -> None:
+    done = shammah("ask", "crash")
+    assert done.stdout == "answer 0\n"
+    assert done.stderr == "error: the engine ended while it answered\nhint: again\n"
+    assert done.returncode == 1
+
+
+def test_feedback_before_any_answer_fails_with_the_daemons_error(shammah: Shammah) -> None:
+    done = shammah("feedback", "critical")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no answer with the id")
+
+
+def test_feedback_on_an_id_with_a_correction_makes_a_ready_example(shammah: Shammah) -> None:
+    shammah("ask", "one")
+    shammah("ask", "two")
+    done = shammah(
+        "feedback", "medium", "--id", "chatcmpl-1", "--correction", "right", "--note", "n", "--json"
+    )
+    receipt = FeedbackReceipt.model_validate_json(done.stdout)
+    assert (receipt.inference_id, receipt.target, receipt.status) == (
+        "chatcmpl-1",
+        "right",
+        "ready",
+    )
+
+
+def test_feedback_takes_no_other_level(shammah: Shammah) -> None:
+    assert shammah("feedback", "awful").returncode == 2
+
+
+def test_examples_are_listed_shown_fixed_and_forgotten(shammah: Shammah) -> None:
+    shammah("ask", "why?")
+    shammah("feedback", "critical")
+    assert "draft" in shammah("examples", "list").stdout
+    assert shammah("examples", "fix", "1", "because").returncode == 0
+    assert "target:   because" in shammah("examples", "show", "1").stdout
+    assert shammah("examples", "forget", "1").returncode == 0
+    done = shammah("examples", "list")
+    assert done.stdout == ""
+    assert "no examples yet" in done.stderr
+
+
+def test_a_table_in_a_pipe_is_not_cropped(shammah: Shammah) -> None:
+    question = "why " * 100
+    shammah("ask", question)
+    shammah("feedback", "good")
+    assert question.strip() in shammah("examples", "list").stdout
+
+
+def test_train_wait_says_progress_on_stderr_and_the_result_on_stdout(shammah: Shammah) -> None:
+    done = shammah("train", "--wait")
+    assert done.stdout == "job 1: learned 9 of 10; 1 still wrong (version 1 serves)\n"
+    assert done.stderr.splitlines() == [
+        "job 1: training",
+        "job 1: merging",
+        "job 1: quantizing",
+        "job 1: judging",
+    ]
+    assert done.returncode == 0
+
+
+def test_train_wait_fails_when_the_gate_rejects(
+    shammah: Shammah, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
+    done = shammah("train", "--wait", "--json", "--mode", "quick")
+    assert JobView.model_validate_json(done.stdout).state == "rejected"
+    assert "error: job 1 has not promoted a version: rejected" in done.stderr
+    assert done.returncode == 1
+
+
+def test_train_without_wait_returns_at_once(shammah: Shammah) -> None:
+    assert shammah("train").stdout == "job 1 is queued\n"
+
+
+def test_a_job_is_cancelled(shammah: Shammah, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_STAGE_SECONDS", "30")
+    shammah("train")
+    assert shammah("jobs", "cancel", "1").stdout == "job 1 was cancelled\n"
+
+
+def test_rollback_serves_the_version_before(shammah: Shammah) -> None:
+    shammah("train", "--wait")
+    assert shammah("ask", "why?").stdout == "answer 1 to why?\n"
+    assert shammah("versions", "rollback").stdout == "version 0 of fake serves now\n"
+    assert shammah("ask", "why?").stdout == "answer 0 to why?\n"
+
+
+def test_an_unknown_record_fails_with_its_id(shammah: Shammah) -> None:
+    shammah("daemon", "start")
+    for noun in ("examples", "jobs", "versions"):
+        done = shammah(noun, "show", "7")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "7" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model"),
+    [
+        (("status",), Status),
+        (("examples", "list"), ExampleView),
+        (("examples", "show", "1"), ExampleView),
+        (("jobs", "list"), JobView),
+        (("jobs", "show", "1"), JobView),
+        (("versions", "list"), VersionView),
+        (("versions", "show", "0"), VersionView),
+        (("model", "list"), BaseView),
+    ],
+)
+def test_json_is_exactly_the_protocols_models(
+    shammah: Shammah, arguments: tuple[str, ...], model: type[BaseModel]
+) -> None:
+    shammah(stdin="why?\n/good\n/train\n")
+    data = json.loads(shammah(*arguments, "--json").stdout)
+    for item in data if isinstance(data, list) else [data]:
+        assert model.model_validate(item).model_dump(mode="json") == item
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("jobs", "list"), ("versions", "list"), ("examples", "list"), ("daemon", "stop")],
+)
+def test_without_a_daemon_a_look_fails_with_3(
+    shammah: Shammah, paths: Paths, arguments: tuple[str, ...]
+) -> None:
+    done = shammah(*arguments)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error: no daemon answers on {paths.socket}\nhint: start it")
+
+
+def test_config_is_set_and_got_without_a_daemon(shammah: Shammah) -> None:
+    assert shammah("config", "set", "learning.rank", "8").returncode == 0
+    assert shammah("config", "get", "learning.rank").stdout == "8\n"
+    assert json.loads(shammah("config", "list", "--json").stdout)["learning.rank"] == 8
+
+
+@pytest.mark.parametrize("arguments", [("get", "no.key"), ("set", "learning.rank", "0")])
+def test_a_bad_key_or_value_is_a_configuration_error(
+    shammah: Shammah, arguments: tuple[str, ...]
+) -> None:
+    done = shammah("config", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+
+
+def test_an_unwritable_home_is_named(
+    shammah: Shammah, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SHAMMAH_HOME", str(tmp_path / "file" / "home"))
+    done = shammah("ask", "why?")
+    assert done.returncode == 1
+    assert str(tmp_path / "file" / "home") in done.stderr
+    assert "Traceback" not in done.stderr

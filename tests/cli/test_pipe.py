@@ -1,0 +1,114 @@
+"""The chat with its standard input not a terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Shammah
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def test_answers_go_to_stdout_and_receipts_to_stderr(shammah: Shammah) -> None:
+    done = shammah(stdin="why?\n/critical\n/fix because\n")
+    assert done.stdout == "answer 0 to why?\n"
+    assert done.stderr.splitlines() == [
+        "recorded as critical, weight 10; 10 missing",
+        "recorded as critical, weight 10; 9 missing",
+    ]
+    assert done.returncode == 0
+
+
+def test_the_conversation_goes_on_from_the_correction(shammah: Shammah) -> None:
+    done = shammah(stdin="why?\n/critical\n/fix because\nhistory\n")
+    assert json.loads(done.stdout.splitlines()[-1]) == ["why?", "because"]
+
+
+def test_train_wait_waits_and_says_the_summary_once(shammah: Shammah) -> None:
+    done = shammah(stdin="/train --wait\nwhy?\n")
+    assert done.stdout == "answer 1 to why?\n"
+    assert done.stderr.count("job 1: learned 9 of 10; 1 still wrong (version 1 serves)") == 1
+
+
+def test_a_rejected_job_that_was_waited_for_is_a_failed_turn(
+    shammah: Shammah, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
+    done = shammah(stdin="/train --wait\nwhy?\n")
+    assert "error: job 1 was rejected: learned 9 of 10; 1 still wrong" in done.stderr
+    assert done.stdout == "answer 0 to why?\n"
+    assert done.returncode == 1
+
+
+def test_lines_after_a_failed_turn_still_run_and_the_exit_code_is_1(shammah: Shammah) -> None:
+    done = shammah(stdin="crash\n/critcal\nwhy?\n")
+    assert done.stdout == "answer 0\nanswer 0 to why?\n"
+    assert done.stderr == (
+        "error: the engine ended while it answered\nhint: again\n"
+        "error: unknown command '/critcal'\n"
+        "hint: did you mean /critical? /help shows all commands\n"
+    )
+    assert done.returncode == 1
+
+
+def test_a_daemon_that_is_lost_is_started_again_for_the_next_line(shammah: Shammah) -> None:
+    done = shammah(stdin="die\nwhy?\n")
+    assert "error: no daemon answers on" in done.stderr
+    assert done.stdout == "answer 0\nanswer 0 to why?\n"
+    assert done.returncode == 1
+
+
+def test_feedback_before_any_answer_is_refused(shammah: Shammah) -> None:
+    done = shammah(stdin="/critical\n")
+    assert done.stderr == "error: there is no answer to judge yet\nhint: ask something first\n"
+
+
+def test_a_part_of_an_answer_is_not_taken_as_good(shammah: Shammah) -> None:
+    done = shammah(stdin="crash\n/good\n")
+    assert "error: the last answer is only a part\nhint: /retry gives a whole one" in done.stderr
+    assert shammah("examples", "list").stdout == ""
+
+
+def test_a_correction_never_becomes_the_target_of_an_older_question(shammah: Shammah) -> None:
+    done = shammah(stdin="one\n/critical\ntwo\n/fix right for two\n")
+    assert "error: the last answer has no feedback yet" in done.stderr
+    assert "right for two" not in shammah("examples", "list").stdout
+
+
+def test_an_empty_correction_is_refused(shammah: Shammah) -> None:
+    assert "error: the correction is empty" in shammah(stdin="why?\n/critical\n/fix \n").stderr
+
+
+def test_retry_takes_the_place_of_the_last_answer(shammah: Shammah) -> None:
+    done = shammah(stdin="why?\n/retry\nhistory\n")
+    retried = "answer 0 to why? (temperature 0.7)"
+    assert done.stdout.splitlines()[1] == retried
+    assert json.loads(done.stdout.splitlines()[2]) == ["why?", retried]
+
+
+def test_the_system_prompt_is_sent_and_removed(shammah: Shammah) -> None:
+    done = shammah(stdin="/system be brief\nhistory\n/clear\n/system -\nhistory\n")
+    assert done.stdout == '["be brief"]\n[]\n'
+
+
+def test_quit_ends_before_the_rest(shammah: Shammah) -> None:
+    assert shammah(stdin="one\n/quit\ntwo\n").stdout == "answer 0 to one\n"
+
+
+def test_a_full_context_is_said(shammah: Shammah) -> None:
+    assert "2 oldest messages left out" in shammah(stdin="long\n").stderr
+
+
+def test_answers_are_plain_text(shammah: Shammah) -> None:
+    assert shammah(stdin="markdown\n").stdout == "# Title\n\nsome **bold** text\n\n- one\n- two\n"
+
+
+@pytest.mark.parametrize("command", ["/help", "/status", "/versions"])
+def test_what_is_asked_to_be_seen_goes_to_stdout(shammah: Shammah, command: str) -> None:
+    done = shammah(stdin=f"{command}\n")
+    assert done.stdout
+    assert (done.stderr, done.returncode) == ("", 0)

@@ -1,0 +1,207 @@
+"""The chat in a real terminal, key by key."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+
+from shammah.paths import Paths
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Shammah
+
+pytestmark = pytest.mark.timeout(60)
+
+CTRL_C, CTRL_R, ESCAPE, ENTER = "\x03", "\x12", "\x1b", "\r"
+PASTE_BEGIN, PASTE_END = "\x1b[200~", "\x1b[201~"
+
+
+class Terminal(pexpect.spawn):  # type: ignore[misc]  # pexpect has no types
+    """Answers where its cursor is, as a real terminal does: the toolbar waits for that."""
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
+        data: str = super().read_nonblocking(size, timeout)
+        for _ in range(data.count("\x1b[6n")):
+            self.send("\x1b[1;1R")
+        return data
+
+
+@pytest.fixture
+def start(paths: Paths) -> Iterator[Callable[[], Terminal]]:
+    """Starts the chat in a terminal of 24 lines and 100 columns."""
+    spawned: list[Terminal] = []
+
+    def begin() -> Terminal:
+        terminal = Terminal(
+            sys.executable,
+            ["-m", "shammah.cli"],
+            dimensions=(24, 100),
+            encoding="utf-8",
+            timeout=15,
+        )
+        spawned.append(terminal)
+        terminal.expect("version 0 · 10 more until the next lesson")
+        return terminal
+
+    yield begin
+    for terminal in spawned:
+        terminal.close(force=True)
+
+
+@pytest.fixture
+def chat(start: Callable[[], Terminal]) -> Terminal:
+    return start()
+
+
+def leave(chat: Terminal) -> int | None:
+    chat.sendeof()
+    chat.expect(pexpect.EOF)
+    chat.close()
+    exit_code: int | None = chat.exitstatus
+    return exit_code
+
+
+def test_a_question_is_answered_and_ctrl_d_leaves(chat: Terminal) -> None:
+    chat.send("why?" + ENTER)
+    chat.expect("answer 0 to why")
+    chat.expect("more until")
+    assert leave(chat) == 0
+
+
+def test_markdown_is_drawn(chat: Terminal) -> None:
+    chat.send("markdown" + ENTER)
+    chat.expect("•[^\n]*two")
+    chat.expect("more until")
+    assert "**bold**" not in chat.before
+
+
+def test_what_a_model_says_cannot_steer_the_terminal(chat: Terminal) -> None:
+    chat.send("control" + ENTER)
+    chat.expect(r"before\[2Jafter")
+
+
+def test_ctrl_c_stops_the_answer_and_keeps_the_part(chat: Terminal) -> None:
+    chat.send("slow" + ENTER)
+    chat.expect("word3")
+    chat.send(CTRL_C)
+    chat.expect("stopped")
+    chat.expect("more until")
+    chat.send("history" + ENTER)
+    chat.expect(r'\["slow", "word0 word1')
+
+
+def test_ctrl_c_at_the_prompt_clears_the_line(chat: Terminal) -> None:
+    chat.send("wrong words")
+    chat.expect("wrong words")
+    chat.send(CTRL_C + "why?" + ENTER)
+    chat.expect("answer 0 to why")
+
+
+def test_an_accepted_draft_becomes_the_correction_and_the_answer(chat: Terminal) -> None:
+    chat.send("why?" + ENTER)
+    chat.expect("more until")
+    chat.send("/critical too short" + ENTER)
+    chat.expect("What should the answer have been")
+    chat.expect("better answer 0 to why")
+    chat.send(ENTER)
+    chat.expect("9 missing")
+    chat.expect("9 more until")
+    chat.send("history" + ENTER)
+    chat.expect(r'\["why\?", "better answer 0 to why\?"\]')
+
+
+def test_a_draft_is_edited(chat: Terminal) -> None:
+    chat.send("why?" + ENTER)
+    chat.expect("more until")
+    chat.send("/medium" + ENTER)
+    chat.expect("better answer 0 to why")
+    chat.send(" indeed" + ENTER)
+    chat.expect("9 missing")
+    chat.expect("9 more until")
+    chat.send("history" + ENTER)
+    chat.expect(r'"better answer 0 to why\? indeed"')
+
+
+@pytest.mark.parametrize("key", [ESCAPE, CTRL_C])
+def test_a_correction_is_skipped(chat: Terminal, key: str) -> None:
+    chat.send("why?" + ENTER)
+    chat.expect("more until")
+    chat.send("/critical" + ENTER)
+    chat.expect("better answer 0 to why")
+    chat.send(key)
+    chat.expect("kept as a draft")
+    chat.expect("10 more until")
+
+
+def test_a_pasted_text_of_several_lines_is_one_question(chat: Terminal) -> None:
+    chat.send(PASTE_BEGIN + "first\rsecond" + PASTE_END)
+    chat.expect("second")
+    chat.send(ENTER)
+    chat.expect("answer 0 to first")
+
+
+def test_alt_enter_begins_a_new_line(chat: Terminal) -> None:
+    chat.send("first" + ESCAPE + ENTER + "second" + ENTER)
+    chat.expect("answer 0 to first\\s+second")
+
+
+def test_commands_are_completed_with_their_descriptions(chat: Terminal) -> None:
+    chat.send("/cri")
+    chat.expect("the last answer is badly wrong")
+
+
+def test_the_history_is_searched_and_private(start: Callable[[], Terminal], paths: Paths) -> None:
+    first = start()
+    first.send("a memorable question" + ENTER)
+    first.expect("answer 0 to")
+    first.expect("more until")
+    leave(first)
+    second = start()
+    second.send(CTRL_R + "memora")
+    second.expect("reverse-i-search.*memora.*ble question")
+    second.send(ENTER + ENTER)
+    second.expect("answer 0 to a memorable question")
+    assert paths.history.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_end_of_a_job_is_told_without_disturbing_what_is_typed(
+    chat: Terminal, shammah: Shammah
+) -> None:
+    chat.send("half a ques")
+    chat.expect("half a ques")
+    shammah("train", "--wait")
+    chat.expect(r"job 1: learned 9 of 10; 1 still wrong \(version 1 serves\)")
+    chat.expect("version 1 · 10 more")
+    chat.send("tion" + ENTER)
+    chat.expect("answer 1 to half a question")
+
+
+def test_jobs_are_told_after_the_daemon_restarted(chat: Terminal, shammah: Shammah) -> None:
+    shammah("daemon", "stop")
+    chat.expect("no daemon")
+    shammah("daemon", "start")
+    chat.expect("10.*more.*until")  # only the cells that change are drawn
+    shammah("train", "--wait")
+    chat.expect("job 1: learned 9 of 10")
+
+
+def test_an_engine_crash_leaves_the_prompt(chat: Terminal) -> None:
+    chat.send("crash" + ENTER)
+    chat.expect("error: the engine ended while it answered")
+    chat.expect("more until")
+    chat.send("why?" + ENTER)
+    chat.expect("answer 0 to why")
+
+
+def test_no_color_is_respected(
+    start: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    chat = start()
+    chat.send("/nope" + ENTER)
+    chat.expect("error: unknown command")
+    assert "\x1b[31m" not in chat.before + chat.after
