@@ -58,14 +58,14 @@ class LearningConfig(Section):
         4, ge=1, le=16, description="mean rows per example and epoch, in different phrasings"
     )
     phrasings: int = Field(
-        9, ge=1, le=9, description="different phrasings of a question that are trained on"
+        13, ge=1, le=13, description="different phrasings of a question that are trained on"
     )
-    batch_rows: int = Field(8, ge=1, le=256, description="example rows per optimizer step")
+    batch_rows: int = Field(4, ge=1, le=256, description="example rows per optimizer step")
     warmup_steps: int = Field(5, ge=0, description="steps until the peak learning rate")
     replay_ratio: float = Field(
         1.0, ge=0, le=8, description="replay rows per example row; 0 turns replay off"
     )
-    kl_weight: float = Field(1.0, ge=0, description="weight of the KL term on replay rows")
+    kl_weight: float = Field(2.0, ge=0, description="weight of the KL term on replay rows")
     seed: int = Field(0, ge=0, description="seed of everything that is random in a job")
 
 

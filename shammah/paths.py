@@ -29,7 +29,8 @@ class Paths:
     @classmethod
     def from_environment(cls, environ: dict[str, str] | None = None) -> Paths:
         """`$SHAMMAH_HOME` for everything, else the platform's own folders."""
-        home = (os.environ if environ is None else environ).get("SHAMMAH_HOME")
+        environ = dict(os.environ) if environ is None else environ
+        home = environ.get("SHAMMAH_HOME")
         if home:
             root = Path(home).expanduser().absolute()
             return cls(config_dir=root, data_dir=root, state_dir=root, runtime_dir=root / "run")
@@ -38,7 +39,10 @@ class Paths:
             config_dir=dirs.user_config_path,
             data_dir=dirs.user_data_path,
             state_dir=dirs.user_state_path,
-            runtime_dir=dirs.user_runtime_path,
+            # Without a session there is no runtime folder; platformdirs would warn and take /tmp.
+            runtime_dir=dirs.user_runtime_path
+            if sys.platform != "linux" or "XDG_RUNTIME_DIR" in environ
+            else dirs.user_state_path / "run",
         )
 
     @property

@@ -52,6 +52,7 @@ async def _set_up_model(services: Services) -> None:
     try:
         await services.models.set_up()
     except ShammahError as error:
+        services.serving.lack(error)
         log.error("no model to serve", problem=error.message)
 
 

@@ -33,19 +33,21 @@ class Courtesy:
         self._children: set[int] = set()
         self._answers = 0
         self._stopped = False
+        self._stopped_at = 0.0  # the loop's time
+        self._in_slice = False
         self._timer: asyncio.TimerHandle | None = None
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
         """An answer is being generated."""
         self._answers += 1
-        if self._answers == 1:
+        if self._answers == 1 and not self._in_slice:
             self._yield()
         try:
             yield
         finally:
             self._answers -= 1
-            if self._answers == 0:
+            if self._answers == 0 and not self._in_slice:
                 self._schedule(self._manners.resume_after_seconds, self._resume)
 
     @contextlib.contextmanager
@@ -65,16 +67,21 @@ class Courtesy:
                 os.setpriority(os.PRIO_PROCESS, pid, 0)
 
     def _yield(self) -> None:
+        """Stop; the longest wait counts from the first of answers that follow closely."""
+        now = asyncio.get_running_loop().time()
         if not self._stopped:
+            self._stopped, self._stopped_at = True, now
             self._signal_all(signal.SIGSTOP)
-        self._stopped = True
-        self._schedule(self._manners.longest_wait_seconds, self._grant_slice)
+        waited = now - self._stopped_at
+        self._schedule(max(self._manners.longest_wait_seconds - waited, 0.0), self._grant_slice)
 
     def _grant_slice(self) -> None:
+        self._in_slice = True
         self._resume()
         self._schedule(self._manners.slice_seconds, self._end_slice)
 
     def _end_slice(self) -> None:
+        self._in_slice = False
         if self._answers:
             self._yield()
 

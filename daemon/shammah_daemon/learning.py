@@ -48,6 +48,15 @@ class Learning:
             UsageError: an empty correction, one equal to the answer, or one that does not fit.
         """
         turn = await self._turn(request.inference_id)
+        if (
+            request.level is Level.GOOD
+            and request.correction is None
+            and turn.finish_reason != "stop"
+        ):
+            raise UsageError(
+                "this answer was cut off before its end: it cannot be taught as it is",
+                hint="ask again for a whole one, or give the correction",
+            )
         former = await self._database.run(lambda store: store.examples.of_turn(turn.id))
         resolved = resolve(request.level, turn.answer, request.correction, former)
         messages = context_of(turn.messages)

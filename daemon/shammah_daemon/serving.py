@@ -58,6 +58,9 @@ class Serving:
         self._changing = asyncio.Lock()
         self._draining = False  # new requests wait for the engine that is to come
         self._drained = asyncio.Event()
+        self._lacking: ShammahError = EngineError(
+            "no model is set up", hint="add one with 'shammah model add PATH.gguf'"
+        )
         self._problem: str | None = None
         self._state: EngineState = "stopped"
         self._retiring: set[asyncio.Task[None]] = set()
@@ -70,6 +73,11 @@ class Serving:
     def want(self, servable: Servable) -> None:
         """Serve this file once somebody asks; loads nothing yet."""
         self._wanted = servable
+
+    def lack(self, reason: ShammahError) -> None:
+        """There is nothing to serve, for this reason: who asks is told it."""
+        self._lacking = reason
+        self._problem, self._state = reason.message, "failed"
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
@@ -154,9 +162,7 @@ class Serving:
                 return self._seat
             servable = self._seat.servable if self._seat else self._wanted
             if servable is None:
-                raise EngineError(
-                    "no model is set up", hint="add one with 'shammah model add PATH.gguf'"
-                )
+                raise EngineError(self._lacking.message, hint=self._lacking.hint)
             await self._install(servable, await self._start(servable))
             assert self._seat is not None
             return self._seat

@@ -15,14 +15,15 @@ from pathlib import Path
 from shammah.errors import BaseModelError
 from shammah.files import write_atomically
 
-#: Longest answer that is kept. A longer one costs training time and guards no better.
+#: Answers are generated up to here. Training uses only how they begin, so that one which goes on
+#: is as good a guard as one that ends.
 ANSWER_TOKENS = 96
 
-#: Every so-manyth answer belongs to the judge.
+#: Every so-manyth answer belongs to the judge, if it ends: the judge also looks for endless ones.
 HELD_OUT_EVERY = 5
 
-#: Fewer answers guard nothing; a model that cannot end so many short answers is not a chat model.
-LEAST_ANSWERS = 40
+#: A model that cannot end so many short answers is not a chat model.
+LEAST_ENDED = 40
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,23 @@ def prompts() -> list[str]:
 
 
 def choose(answered: Iterable[tuple[str, str, bool]]) -> list[Replayed]:
-    """Of (prompt, answer, ended by itself) those that are worth replaying.
+    """Of (prompt, answer, ended by itself) those that are worth replaying, a fifth held out.
 
     Raises:
         BaseModelError: too few answers end by themselves.
     """
-    kept = [(prompt, answer) for prompt, answer, ended in answered if ended and answer.strip()]
-    if len(kept) < LEAST_ANSWERS:
+    kept = [(prompt, answer, ended) for prompt, answer, ended in answered if answer.strip()]
+    endings = [prompt for prompt, _answer, ended in kept if ended]
+    if len(endings) < LEAST_ENDED:
         raise BaseModelError(
-            f"only {len(kept)} of the base's answers to general prompts end within "
-            f"{ANSWER_TOKENS} tokens; {LEAST_ANSWERS} are needed",
+            f"only {len(endings)} of the base's answers to general prompts end within "
+            f"{ANSWER_TOKENS} tokens; {LEAST_ENDED} are needed",
             hint="use an instruction-tuned model with a chat template of its own",
         )
-    return [
-        Replayed(prompt, answer, held_out=number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1)
-        for number, (prompt, answer) in enumerate(kept)
-    ]
+    # Of those that end, so many and so spread that they are a fifth of all.
+    wanted = min(len(kept) // HELD_OUT_EVERY, len(endings) // 2)
+    held_out = {endings[i * len(endings) // wanted] for i in range(wanted)}
+    return [Replayed(prompt, answer, prompt in held_out) for prompt, answer, _ended in kept]
 
 
 def save(path: Path, replay: Iterable[Replayed]) -> None:

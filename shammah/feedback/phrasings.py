@@ -1,12 +1,17 @@
 """The forms in which a question is asked in training, and the two that only the judge asks.
 
-Generic English frames around the user's own words; knows no paraphrase and no model.
+Made by rule from the user's own words; knows no paraphrase and no model. Frames alone teach the
+model to wait for the very wording. Forms that lose words teach it to listen to the words that
+matter: on 20 lessons, frames alone reached 47 of 60 near wordings and 25 of 40 paraphrases, and
+this mixture 54 and 29 (docs/benchmarks.md).
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
+from random import Random
 
 from shammah.records import Message
 
@@ -14,19 +19,7 @@ from shammah.records import Message
 LONG_WORDS = 60
 
 #: `{q}` is the question, `{l}` the question with its first letter lowered where English allows.
-_TRAINED = (
-    "Please tell me: {l}",
-    "{q} Thanks.",
-    "Quick question: {q}",
-    "Do you know the answer to this? {q}",
-    "I was wondering: {l}",
-    "{q} I need to know.",
-    "Hi! {q}",
-    "Can you help me with this? {q}",
-    "Question: {q}",
-    "A colleague asks: {q}",
-    "{q} Please tell me.",
-)
+_TRAINED = ("Please tell me: {l}", "{q} Thanks.", "Quick question: {q}")
 _HELD_OUT = ("Could you answer this for me? {q}", "One more thing: {l}")
 
 _TRAINED_LINES = (
@@ -34,18 +27,31 @@ _TRAINED_LINES = (
     "{q}\n\nThanks.",
     "Quick question:\n\n{q}",
     "Do you know the answer to this?\n\n{q}",
-    "I was wondering about this:\n\n{q}",
-    "{q}\n\nI need to know.",
-    "Hi!\n\n{q}",
     "Can you help me with this?\n\n{q}",
-    "Question:\n\n{q}",
-    "A colleague asks:\n\n{q}",
-    "{q}\n\nPlease tell me.",
 )
 _HELD_OUT_LINES = ("Could you answer this for me?\n\n{q}", "One more thing:\n\n{q}")
 
-#: How many training phrasings there are of every question, itself included.
-MOST = 1 + len(_TRAINED)
+#: `{k}` are the words of the question that carry its meaning.
+_KEYWORDS = ("{k}?", "Tell me about {k}.", "{k}", "What about {k}?")
+
+#: How many forms lose some of the question's small words, and how likely each of these goes.
+_THINNED = 4
+_LOSS = 0.5
+
+#: The most training phrasings there can be of a question, itself included.
+MOST = 1 + len(_TRAINED) + len(_KEYWORDS) + _THINNED + 1
+
+_WORD = re.compile(r"[\w'+#./-]*[\w+#]")
+
+#: Words that say how something is asked, not what about.
+_SMALL_WORDS = frozenset(
+    """
+    a an the is are was were be do does did can could should would must may might will shall i we
+    you they he she it our my your their its his her us me of in on at to for from with by as and
+    or not no this that these those there here have has had what who whom whose which when where
+    why how much many long often tell please use get any some new
+    """.split()  # noqa: SIM905
+)
 
 #: First words that are written small inside a sentence. Any other may be a name or code.
 _LOWERED = re.compile(
@@ -61,10 +67,25 @@ _ASKS = re.compile(
 
 
 def phrasings(question: str, count: int) -> list[str]:
-    """The question itself, then other forms of it: `count` in all, at most `MOST`."""
+    """The question itself, then other forms of it: at most `count`, fewer where rules find fewer.
+
+    The kinds take turns, so that the beginning of the list is as mixed as the whole.
+    """
     question = question.strip()
-    frames = _TRAINED_LINES if _needs_lines(question) else _TRAINED
-    return [question, *(_framed(frame, question) for frame in frames)][:count]
+    if _needs_lines(question):
+        kinds = [[_framed(frame, question) for frame in _TRAINED_LINES]]
+    else:
+        random = Random(question)  # the same question always has the same forms
+        kinds = [
+            [_framed(frame, question) for frame in _TRAINED],
+            _keyword_forms(question, random),
+            [_thinned(question, random) for _ in range(_THINNED)],
+            [question.lower().rstrip("?.")],
+        ]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*kinds))
+    forms = dict.fromkeys([question, *(form for form in turns if form)])
+    reserved = set(held_out(question))
+    return [form for form in forms if form not in reserved][:count]
 
 
 def held_out(question: str) -> list[str]:
@@ -90,6 +111,33 @@ def _needs_lines(question: str) -> bool:
 def _framed(frame: str, question: str) -> str:
     whole = _ended(question) if frame.startswith("{q} ") else question
     return frame.format(q=whole, l=_lowered(question))
+
+
+def _keyword_forms(question: str, random: Random) -> list[str]:
+    """Its meaning words alone: in their order, reversed, shuffled, reversed."""
+    words = [word for word in _WORD.findall(question) if word.lower() not in _SMALL_WORDS]
+    if not words:
+        return []
+    shuffled = random.sample(words, len(words))
+    orders = (words, words[::-1], shuffled, words[::-1])
+    return [
+        _capitalised(frame.format(k=" ".join(order)))
+        for frame, order in zip(_KEYWORDS, orders, strict=True)
+    ]
+
+
+def _thinned(question: str, random: Random) -> str:
+    """The question without some of its small words."""
+    kept = [
+        word
+        for word in _WORD.findall(question)
+        if word.lower() not in _SMALL_WORDS or random.random() >= _LOSS
+    ]
+    return _capitalised(" ".join(kept)) + "?" if kept else ""
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _ended(question: str) -> str:

@@ -13,10 +13,31 @@ questions = st.text(min_size=1).filter(str.strip)
 
 
 @given(questions, st.integers(1, MOST))
-def test_there_are_as_many_different_phrasings_as_asked_for(question: str, count: int) -> None:
+def test_all_phrasings_differ_and_the_question_comes_first(question: str, count: int) -> None:
     made = phrasings(question, count)
-    assert len(set(made)) == len(made) == count
+    assert len(set(made)) == len(made) <= count
     assert made[0] == question.strip()
+
+
+def test_an_ordinary_question_has_as_many_phrasings_as_there_can_be() -> None:
+    assert len(phrasings("Which port does the gateway of the office use?", 99)) == MOST
+
+
+@given(questions)
+def test_the_same_question_always_has_the_same_phrasings(question: str) -> None:
+    assert phrasings(question, MOST) == phrasings(question, MOST)
+
+
+def test_some_phrasings_keep_only_the_words_that_matter() -> None:
+    made = phrasings("Which port does the gateway use?", MOST)
+    assert "Port gateway?" in made
+    assert "Tell me about gateway port." in made
+
+
+def test_no_phrasing_loses_a_word_that_matters() -> None:
+    for form in phrasings("Which port does the gateway use?", MOST):
+        assert "port" in form.lower()
+        assert "gateway" in form.lower()
 
 
 @given(questions)
@@ -26,15 +47,13 @@ def test_the_judge_asks_what_was_not_trained(question: str) -> None:
 
 
 @given(questions)
-def test_the_question_stays_whole_in_every_form(question: str) -> None:
-    after_first_letter = question.strip()[1:]
-    for form in phrasings(question, MOST) + held_out(question):
-        assert after_first_letter in form
+def test_the_question_stays_whole_in_the_judges_forms(question: str) -> None:
+    for form in held_out(question):
+        assert question.strip()[1:] in form
 
 
 def test_a_smaller_number_is_the_beginning_of_a_greater_one() -> None:
     assert phrasings("Which port?", 3) == phrasings("Which port?", MOST)[:3]
-    assert len(phrasings("Which port?", 99)) == MOST
 
 
 def test_a_common_first_word_is_written_small_inside_a_sentence() -> None:
@@ -65,7 +84,7 @@ def test_code_and_long_questions_are_framed_by_whole_lines(question: str) -> Non
 
 
 def test_braces_in_a_question_are_only_text() -> None:
-    assert "Hi! What is {q} or {0}?" in phrasings("What is {q} or {0}?", MOST)
+    assert "Quick question: What is {q} or {0}?" in phrasings("What is {q} or {0}?", MOST)
 
 
 def test_only_the_newest_question_is_rephrased() -> None:
