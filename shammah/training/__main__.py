@@ -1,0 +1,37 @@
+"""The stages `prepare BASE_DIR` and `train JOB_DIR BASE_DIR`: read files, work, write files.
+
+Knows where each file lies; the work itself is in the other modules of this package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from shammah import stage
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m shammah.training")
+    commands = parser.add_subparsers(dest="command", required=True)
+    prepare = commands.add_parser("prepare")
+    prepare.add_argument("base_dir", type=Path)
+    train = commands.add_parser("train")
+    train.add_argument("job_dir", type=Path)
+    train.add_argument("base_dir", type=Path)
+    train.add_argument("--adapter", type=Path)
+    options = parser.parse_args(arguments)
+    # torch takes a second to import: not before the arguments are known to be right
+    if options.command == "prepare":
+        from shammah.training.prepare import prepare_base
+
+        stage.run(lambda stop: prepare_base(options.base_dir, stop))
+    else:
+        from shammah.training.train import train_job
+
+        stage.run(lambda stop: train_job(options.job_dir, options.base_dir, options.adapter, stop))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

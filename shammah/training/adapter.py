@@ -1,0 +1,120 @@
+"""The LoRA adapter: bf16 tensors inside the model, fp32 masters under AdamW, a PEFT folder on disk.
+
+Knows no data and no schedule.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from shammah.errors import JobError
+from shammah.training.spec import Recipe
+
+#: Every linear layer of a llama or qwen2 block (QLoRA, arXiv:2305.14314, section 4).
+TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+WEIGHTS = "adapter_model.safetensors"
+_MAX_GRADIENT_NORM = 1.0
+
+
+class Adapter:
+    """LoRA on every linear layer of `model`, trained through one flat fp32 master copy.
+
+    All adapter tensors are views of one buffer, and so are their gradients: the optimizer's step
+    is then a few operations over one tensor instead of hundreds of small ones.
+    """
+
+    def __init__(self, model: PreTrainedModel, recipe: Recipe, base_name: str) -> None:
+        torch.manual_seed(recipe.seed)
+        config = LoraConfig(
+            r=recipe.rank,
+            lora_alpha=recipe.alpha,
+            target_modules=TARGET_MODULES,
+            task_type="CAUSAL_LM",
+        )
+        self._peft = get_peft_model(model, config, autocast_adapter_dtype=False)
+        config.base_model_name_or_path = base_name  # peft sets a path, which moves with the home
+        self._tensors = [p for p in self._peft.parameters() if p.requires_grad]
+        flat = torch.cat([tensor.data.flatten().float() for tensor in self._tensors])
+        self.masters = torch.nn.Parameter(flat)
+        self._values = flat.to(self._tensors[0].dtype)
+        self._gradients = torch.zeros_like(self._values)
+        offset = 0
+        for tensor in self._tensors:
+            span = slice(offset, offset + tensor.numel())
+            tensor.data = self._values[span].view_as(tensor)
+            tensor.grad = self._gradients[span].view_as(tensor)
+            offset = span.stop
+        self.optimizer = torch.optim.AdamW([self.masters], weight_decay=0.0, fused=True)
+
+    def gradient(self) -> torch.Tensor:
+        """What was collected since the last step, flat, in float32."""
+        return self._gradients.float()
+
+    def step(self, learning_rate: float) -> None:
+        """One AdamW step on the collected gradient."""
+        gradient = self.gradient()
+        gradient *= (_MAX_GRADIENT_NORM / gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
+        self.masters.grad = gradient
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.step()
+        self._publish_masters()
+        self._gradients.zero_()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint keeps: masters and both moments."""
+        moments = self.optimizer.state[self.masters]
+        return {
+            "masters": self.masters.data,
+            "exp_avg": moments["exp_avg"],
+            "exp_avg_sq": moments["exp_avg_sq"],
+            "step": moments["step"].reshape(1),
+        }
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        device = self.masters.device
+        self.masters.data.copy_(state["masters"])
+        self.optimizer.state[self.masters] = {
+            "step": state["step"][0].to(device),
+            "exp_avg": state["exp_avg"].to(device),
+            "exp_avg_sq": state["exp_avg_sq"].to(device),
+        }
+        self._publish_masters()
+
+    def start_from(self, folder: Path) -> None:
+        """Go on from an adapter that was trained before.
+
+        Raises:
+            JobError: it is not an adapter of this base with this rank.
+        """
+        try:
+            result = set_peft_model_state_dict(self._peft, load_file(folder / WEIGHTS))
+        except (OSError, RuntimeError) as error:
+            raise JobError(
+                f"cannot start from the adapter in {folder}: {error}",
+                hint="train with mode 'consolidate', which starts from the base",
+            ) from error
+        if result.unexpected_keys:
+            raise JobError(f"the adapter in {folder} has a tensor {result.unexpected_keys[0]}")
+        self.masters.data.copy_(self._values)
+
+    def save(self, folder: Path) -> None:
+        """A PEFT folder, loadable by PeftModel.from_pretrained."""
+        folder.mkdir()
+        config = self._peft.peft_config["default"]
+        config.inference_mode = True
+        config.save_pretrained(str(folder))
+        tensors = get_peft_model_state_dict(self._peft)
+        save_file(
+            {name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())},
+            folder / WEIGHTS,
+            metadata={"format": "pt"},
+        )
+
+    def _publish_masters(self) -> None:
+        self._values.copy_(self.masters.data)

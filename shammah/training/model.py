@@ -1,0 +1,120 @@
+"""The frozen base as a torch model whose attention understands packs; knows no loss and no job."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch.nn import functional
+from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedModel
+
+from shammah.errors import BaseModelError
+from shammah.training.packing import Layout, Pack
+
+PACKED_ATTENTION = "shammah_packed"
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where and in which precision a stage computes."""
+
+    device: torch.device
+    dtype: torch.dtype
+    max_tokens: int  # of one forward and backward pass
+
+    @classmethod
+    def detect(cls) -> Hardware:
+        """A CUDA device if there is one; bfloat16 only where it is multiplied natively."""
+        if torch.cuda.is_available():
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+            dtype = torch.bfloat16 if native else torch.float32
+            return cls(torch.device("cuda"), dtype, max_tokens=16384)
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        dtype = torch.bfloat16 if native else torch.float32
+        return cls(torch.device("cpu"), dtype, max_tokens=1024)
+
+    def prepare_torch(self) -> None:
+        """All physical cores that this process may use, and deterministic kernels.
+
+        On a CPU the kernels used here are deterministic anyway; torch's switch would slow them.
+        """
+        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+        physical = psutil.cpu_count(logical=False) or 1
+        torch.set_num_threads(min(physical, allowed or physical))
+        torch.use_deterministic_algorithms(self.device.type == "cuda")
+
+
+def load(folder: Path, hardware: Hardware) -> PreTrainedModel:
+    """The base from `folder`, frozen, with packed attention.
+
+    Raises:
+        BaseModelError: the folder cannot be read as a model.
+    """
+    AttentionInterface.register(PACKED_ATTENTION, _packed_attention)
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=hardware.dtype, attn_implementation=PACKED_ATTENTION
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise BaseModelError(
+            f"cannot load the training weights in {folder}: {error}",
+            hint="remove that folder; it is made again",
+        ) from error
+    torch.nn.Module.to(model, hardware.device)
+    model.requires_grad_(False)
+    model.train(False)
+    return model
+
+
+def target_logits(model: PreTrainedModel, batch: Pack) -> torch.Tensor:
+    """Logits [N, vocabulary] in float32 at the positions that predict a target, and only there."""
+    body: torch.nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
+    head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    hidden: torch.Tensor = body(
+        input_ids=batch.ids, position_ids=batch.positions, use_cache=False, layout=batch.layout
+    ).last_hidden_state
+    logits: torch.Tensor = head(hidden[0].index_select(0, batch.predictors))
+    return logits.float()
+
+
+def _packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    layout: Layout | None = None,
+    **_unused: Any,
+) -> tuple[torch.Tensor, None]:
+    """Grouped-query attention within each row of a pack.
+
+    query [1, H, T, D], key and value [1, G, T, D] with H a multiple of G. Batched matrix products
+    over the unfolded rows are six times faster on a CPU than one masked T x T attention: most of
+    that square is masked.
+    """
+    if layout is None:
+        single = functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=True
+        )
+        return single.transpose(1, 2), None
+    heads, groups, size = query.shape[1], key.shape[1], query.shape[3]
+    rows, shared = layout.rows, heads // groups
+    length, keys = layout.bias.shape[2:]
+    q = (query[0] * scaling).transpose(0, 1).index_select(0, layout.queries)
+    q = q.view(rows, length, groups, shared, size).permute(0, 2, 3, 1, 4)
+    k = key[0].transpose(0, 1).index_select(0, layout.keys).view(rows, keys, groups, size)
+    v = value[0].transpose(0, 1).index_select(0, layout.keys).view(rows, keys, groups, size)
+    scores = q.reshape(rows * groups, shared * length, size) @ k.permute(0, 2, 3, 1).reshape(
+        rows * groups, size, keys
+    )
+    weights = (scores.view(rows, heads, length, keys) + layout.bias).softmax(-1)
+    mixed = weights.view(rows * groups, shared * length, keys) @ v.transpose(1, 2).reshape(
+        rows * groups, keys, size
+    )
+    mixed = mixed.view(rows, groups, shared, length, size).permute(0, 3, 1, 2, 4)
+    return mixed.reshape(rows * length, heads, size).index_select(0, layout.back)[None], None

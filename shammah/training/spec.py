@@ -1,0 +1,95 @@
+"""What a training job is told: recipe and rows, as files in the job's folder. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shammah.files import write_atomically
+
+#: What a training child is spawned with, on top of the daemon's environment.
+#: glibc would give every freed activation back to the kernel and fault it in again (mallopt(3));
+#: with these values it keeps them: measured in docs/benchmarks.md.
+CHILD_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
+    "MALLOC_TOP_PAD_": str(256 << 20),
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TQDM_DISABLE": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is deterministic only with a fixed workspace
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyperparameters of one job, resolved; defaults and their sources are in `shammah.config`."""
+
+    rank: int
+    alpha: int
+    learning_rate: float  # peak
+    kl_weight: float
+    replay_ratio: float  # replay rows per example row
+    batch_rows: int  # example rows per optimizer step
+    warmup_steps: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tokenized training row: loss on `target` only, which ends with end-of-turn."""
+
+    prompt: list[int]
+    target: list[int]
+    example_id: int | None = None  # None: a replay row
+    held_out: bool = False  # belongs to the judge, never trained on
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """`jobs/<id>/rows.json`: rows of the examples and the order in which each epoch visits them."""
+
+    rows: list[Row]
+    epochs: list[list[int]]  # indices into rows
+
+    def save(self, path: Path) -> None:
+        data = {"rows": [asdict(row) for row in self.rows], "epochs": self.epochs}
+        write_atomically(path, json.dumps(data).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Dataset:
+        data = json.loads(path.read_bytes())
+        return cls(rows=[Row(**row) for row in data["rows"]], epochs=data["epochs"])
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """`jobs/<id>/job.json`: everything that decides what the job makes."""
+
+    job_id: int
+    base: str
+    mode: str
+    recipe: Recipe
+    examples: list[dict[str, Any]]  # {id, content_hash, weight, new}
+    quantizations: list[str]
+
+    def save(self, path: Path) -> None:
+        write_atomically(path, json.dumps(asdict(self), indent=2).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> JobSpec:
+        data = json.loads(path.read_bytes())
+        return cls(**{**data, "recipe": Recipe(**data["recipe"])})
+
+
+def save_replay(path: Path, rows: list[Row]) -> None:
+    """`bases/<name>/replay.tokens.json`: the base's own answers, tokenized."""
+    write_atomically(path, json.dumps([asdict(row) for row in rows]).encode())
+
+
+def load_replay(path: Path) -> list[Row]:
+    return [Row(**row) for row in json.loads(path.read_bytes())]

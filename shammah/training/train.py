@@ -1,0 +1,133 @@
+"""The stage that teaches: from job.json and rows.json to a PEFT folder, through checkpoints."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from shammah import stage
+from shammah.errors import JobError
+from shammah.files import building, sha256_of, write_atomically
+from shammah.training import checkpoints, schedule, teacher
+from shammah.training.adapter import Adapter
+from shammah.training.checkpoints import Progress
+from shammah.training.loop import StepReport, Trainer
+from shammah.training.model import Hardware, load
+from shammah.training.spec import Dataset, JobSpec
+from shammah.training.teacher import Replay
+
+CHECKPOINT_STEPS = 20
+_REPORTS_PER_SECOND = 3
+
+
+def train_job(
+    job_dir: Path, base_dir: Path, start_adapter: Path | None, stop: stage.Stop
+) -> dict[str, Any]:
+    """Train what `job_dir` asks for, going on from its newest checkpoint.
+
+    Returns:
+        steps, seconds, final_loss, tokens, tokens_per_second, heldout_nll_before and _after.
+
+    Raises:
+        JobError: nothing to train on, unprepared replay, a loss that is not finite.
+        Stopped: `stop` was set; a checkpoint was written.
+    """
+    hardware = Hardware.detect()
+    hardware.prepare_torch()
+    spec = JobSpec.load(job_dir / "job.json")
+    dataset = Dataset.load(job_dir / "rows.json")
+    replay = _replay(base_dir, spec)
+    steps = schedule.plan(dataset, len(replay.rows), spec.recipe)
+    if not steps:
+        raise JobError(f"job {spec.job_id} has no rows to train on")
+
+    model = load(base_dir / "train", hardware)
+    adapter = Adapter(model, spec.recipe, spec.base)
+    if start_adapter is not None:
+        adapter.start_from(start_adapter)
+    trainer = Trainer(model, adapter, hardware, dataset.rows, replay, spec.recipe.kl_weight)
+
+    folder = job_dir / "checkpoints"
+    fingerprint = _fingerprint(job_dir, base_dir, start_adapter)
+    held_out = [row for row in dataset.rows if row.held_out]
+    found = checkpoints.newest(folder, fingerprint)
+    if found is None:
+        progress = Progress(0, fingerprint, 0.0, 0, trainer.mean_nll(held_out))
+    else:
+        progress, tensors = found
+        adapter.restore(tensors)
+    log = _Log(job_dir / "log.jsonl", progress.step)
+
+    def after_step(report: StepReport, now: Progress) -> None:
+        log.write(report, now)
+        if now.step % CHECKPOINT_STEPS == 0 or stop.is_set():
+            checkpoints.save(folder, now, adapter.state())
+        if stop.is_set():
+            raise stage.Stopped
+
+    progress = trainer.run(steps, progress, after_step)
+    with building(job_dir / "adapter") as partial:
+        adapter.save(partial)
+    return {
+        "steps": progress.step,
+        "seconds": progress.seconds,
+        "final_loss": progress.loss,
+        "tokens": progress.tokens,
+        "tokens_per_second": progress.tokens / progress.seconds,
+        "heldout_nll_before": progress.heldout_nll_before,
+        "heldout_nll_after": trainer.mean_nll(held_out),
+    }
+
+
+def _replay(base_dir: Path, spec: JobSpec) -> Replay:
+    replay_file, teacher_file = base_dir / "replay.tokens.json", base_dir / "teacher.safetensors"
+    if spec.recipe.replay_ratio == 0:
+        return Replay([], [])
+    if not replay_file.is_file() or not teacher.is_current(teacher_file, replay_file):
+        raise JobError(
+            f"the base {spec.base} has no current {teacher_file.name}",
+            hint="prepare the base first, or set learning.replay_ratio to 0",
+        )
+    return teacher.load(teacher_file, replay_file)
+
+
+def _fingerprint(job_dir: Path, base_dir: Path, start_adapter: Path | None) -> str:
+    """Of everything that decides what the job makes; only its own checkpoints are resumed."""
+    inputs = [job_dir / "job.json", job_dir / "rows.json", base_dir / "teacher.safetensors"]
+    if start_adapter is not None:
+        inputs.append(start_adapter / "adapter_model.safetensors")
+    digests = [sha256_of(path) for path in inputs if path.is_file()]
+    return sha256("".join(digests).encode()).hexdigest()
+
+
+class _Log:
+    """log.jsonl, a line a step, and progress for the parent a few times a second."""
+
+    def __init__(self, path: Path, done_steps: int) -> None:
+        """Keep the lines of the steps that the checkpoint has, drop those that will run again."""
+        lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+        write_atomically(path, "".join(lines[:done_steps]).encode())
+        self._file = path.open("a", buffering=1)
+        self._reported = 0.0
+
+    def write(self, report: StepReport, progress: Progress) -> None:
+        self._file.write(json.dumps(asdict(report)) + "\n")
+        now = time.monotonic()
+        if now - self._reported < 1 / _REPORTS_PER_SECOND and report.step < report.steps:
+            return
+        self._reported = now
+        stage.report(
+            stage="training",
+            fraction=report.step / report.steps,
+            step=report.step,
+            steps=report.steps,
+            loss=report.loss,
+            kl=report.kl,
+            learning_rate=report.learning_rate,
+            tokens_per_second=progress.tokens / progress.seconds,
+            seconds_left=(report.steps - report.step) * progress.seconds / report.step,
+        )

@@ -1,0 +1,60 @@
+"""A two-layer llama with replay, prepared, and a small job on it: training in a second."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from shammah.training import teacher
+from shammah.training.model import Hardware, load
+from shammah.training.spec import Dataset, JobSpec, save_replay
+from tests.training.toys import RECIPE, VOCABULARY, make_rows
+
+
+@pytest.fixture(scope="session")
+def hardware() -> Hardware:
+    return Hardware(torch.device("cpu"), torch.float32, max_tokens=1024)
+
+
+@pytest.fixture(scope="session")
+def base_dir(tmp_path_factory: pytest.TempPathFactory, hardware: Hardware) -> Path:
+    """`bases/<name>/` as `prepare` leaves it; never written to by a test."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder / "train")
+    replay_file = folder / "replay.tokens.json"
+    rows = [replace(row, held_out=index % 5 == 4) for index, row in enumerate(make_rows(10, 1))]
+    save_replay(replay_file, rows)
+    model = load(folder / "train", hardware)
+    teacher.write(folder / "teacher.safetensors", replay_file, model, hardware, lambda share: None)
+    return folder
+
+
+@pytest.fixture
+def job_dir(tmp_path: Path) -> Path:
+    """`jobs/<id>/` of 45 steps, past two checkpoints."""
+    folder = tmp_path / "job"
+    folder.mkdir()
+    rows = make_rows(6, 2)
+    rows += [replace(row, held_out=True) for row in make_rows(2, 3)]
+    order = [index % 6 for index in range(60)]
+    Dataset(rows=rows, epochs=[order, order, order]).save(folder / "rows.json")
+    spec = JobSpec(
+        job_id=1, base="tiny", mode="consolidate", recipe=RECIPE, examples=[], quantizations=[]
+    )
+    spec.save(folder / "job.json")
+    return folder

@@ -1,0 +1,88 @@
+"""Packing changes neither the loss nor the gradient."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from shammah.training import schedule, teacher
+from shammah.training.adapter import Adapter
+from shammah.training.loop import Trainer
+from shammah.training.model import Hardware, load, target_logits
+from shammah.training.packing import MAX_SCORES, pack, shared_prefix, split
+from shammah.training.spec import Row
+from tests.training.toys import RECIPE, SYSTEM_PROMPT, make_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
+
+def test_shared_prefix_is_what_all_prompts_begin_with() -> None:
+    assert shared_prefix([Row([1, 2, 3, 4], [9]), Row([1, 2, 5, 4, 6], [9])]) == 2
+
+
+def test_each_row_keeps_a_prompt_token_of_its_own() -> None:
+    assert shared_prefix([Row([1, 2, 3], [9]), Row([1, 2, 3, 4], [9])]) == 2
+    assert shared_prefix([Row([1], [9]), Row([1], [8])]) == 0
+
+
+def test_a_shared_prefix_is_computed_once() -> None:
+    rows = make_rows(4, seed=5)
+    packed = pack(rows, torch.float32, torch.device("cpu"))
+    own = sum(len(row.prompt) + len(row.target) - 1 - len(SYSTEM_PROMPT) for row in rows)
+    assert packed.ids.shape == (1, len(SYSTEM_PROMPT) + own)
+
+
+@pytest.mark.parametrize("same_start", [True, False])
+def test_packed_rows_have_the_logits_of_transformers_own_attention(
+    base_dir: Path, hardware: Hardware, same_start: bool
+) -> None:
+    rows = make_rows(5, seed=4)
+    if not same_start:
+        rows = [replace(row, prompt=row.prompt[index:]) for index, row in enumerate(rows)]
+    model = load(base_dir / "train", hardware)
+    packed = target_logits(model, pack(rows, torch.float32, hardware.device))
+    model.set_attn_implementation("eager")
+    alone = [
+        model(torch.tensor([row.prompt + row.target])).logits[0, len(row.prompt) - 1 : -1]
+        for row in rows
+    ]
+    torch.testing.assert_close(packed, torch.cat(alone), atol=1e-5, rtol=1e-4)
+
+
+def test_a_packed_step_has_the_loss_and_gradient_of_rows_one_by_one(
+    base_dir: Path, hardware: Hardware
+) -> None:
+    packed = _one_step(base_dir, hardware)
+    one_by_one = _one_step(base_dir, replace(hardware, max_tokens=1))
+    assert packed[0] == pytest.approx(one_by_one[0], rel=1e-5)
+    assert packed[1] > 0
+    assert packed[1] == pytest.approx(one_by_one[1], rel=1e-3)
+    torch.testing.assert_close(packed[2], one_by_one[2], atol=1e-6, rtol=1e-3)
+
+
+def test_split_keeps_every_row_once_and_both_limits() -> None:
+    rows = [Row([1] * length, [2]) for length in (5, 900, 40, 40, 700, 3, 2000)]
+    batches = split(rows, max_tokens=1000)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(rows)))
+    for batch in batches:
+        lengths = [len(rows[index].prompt) + 1 for index in batch]
+        alone = len(batch) == 1
+        assert alone or sum(lengths) <= 1000
+        assert alone or len(batch) * max(lengths) ** 2 <= MAX_SCORES
+
+
+def _one_step(base_dir: Path, hardware: Hardware) -> tuple[float, float, torch.Tensor]:
+    model = load(base_dir / "train", hardware)
+    adapter = Adapter(model, RECIPE, "tiny")
+    generator = torch.Generator().manual_seed(3)
+    for name, tensor in model.named_parameters():  # B is zero at first, and A's gradient with it
+        if "lora_B" in name:
+            tensor.data.normal_(std=0.1, generator=generator)
+    replay = teacher.load(base_dir / "teacher.safetensors", base_dir / "replay.tokens.json")
+    rows = make_rows(4, seed=6)
+    trainer = Trainer(model, adapter, hardware, rows, replay, RECIPE.kl_weight)
+    mean_nll, mean_kl, _ = trainer.gradients(schedule.Step([0, 1, 2, 3], [0, 3, 5], 0.0))
+    return mean_nll, mean_kl, adapter.gradient()

@@ -1,0 +1,181 @@
+"""The stage `train` on a tiny base; in a process of its own where signals are sent to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from shammah.errors import JobError
+from shammah.stage import STOPPED, Stop, Stopped
+from shammah.training.spec import CHILD_ENVIRONMENT, Dataset
+from shammah.training.train import train_job
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
+WEIGHTS = "adapter/adapter_model.safetensors"
+
+
+def test_a_job_learns_and_writes_an_adapter_that_peft_loads(base_dir: Path, job_dir: Path) -> None:
+    result = train_job(job_dir, base_dir, None, Stop())
+    assert result["steps"] == 45
+    assert result["tokens_per_second"] > 0
+    assert result["heldout_nll_before"] > 5  # nats: guessing among 300 tokens
+    assert result["final_loss"] < result["heldout_nll_before"] / 4
+    row = Dataset.load(job_dir / "rows.json").rows[0]
+    base = AutoModelForCausalLM.from_pretrained(base_dir / "train", dtype=torch.bfloat16)
+    taught = PeftModel.from_pretrained(base, job_dir / "adapter")
+    logits = taught(torch.tensor([row.prompt + row.target])).logits[0, len(row.prompt) - 1 : -1]
+    assert logits.argmax(-1).tolist() == row.target
+
+
+def test_progress_and_log_say_what_each_step_did(
+    base_dir: Path, job_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = train_job(job_dir, base_dir, None, Stop())
+    progress = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert progress[-1].keys() >= {
+        "stage", "fraction", "step", "steps", "loss", "kl", "learning_rate", "tokens_per_second",
+        "seconds_left",
+    }  # fmt: skip
+    assert progress[-1]["fraction"] == 1
+    assert len(progress) <= 3 * result["seconds"] + 2
+    log = _log(job_dir)
+    assert [line["step"] for line in log] == list(range(1, 46))
+    assert log[-1]["loss"] == result["final_loss"]
+
+
+def test_the_same_job_makes_the_same_bytes(base_dir: Path, job_dir: Path) -> None:
+    again = shutil.copytree(job_dir, job_dir.with_name("again"))
+    for folder in (job_dir, again):
+        train_job(folder, base_dir, None, Stop())
+    assert (job_dir / WEIGHTS).read_bytes() == (again / WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_ended_by_a_signal_goes_on_to_the_same_bytes(
+    base_dir: Path, job_dir: Path, signal_number: signal.Signals
+) -> None:
+    whole = shutil.copytree(job_dir, job_dir.with_name("whole"))
+    train_job(whole, base_dir, None, Stop())
+    child = _spawn(job_dir, base_dir)
+    while not (job_dir / "log.jsonl").is_file() or len(_log(job_dir)) < 23:
+        assert child.poll() is None
+    child.send_signal(signal_number)
+    child.communicate()
+    assert child.returncode == (STOPPED if signal_number == signal.SIGTERM else -signal.SIGKILL)
+    assert not (job_dir / WEIGHTS).exists()
+    assert any((job_dir / "checkpoints").iterdir())
+
+    output, _ = _spawn(job_dir, base_dir).communicate()
+    first, *_, result = map(json.loads, output.splitlines())
+    assert first["step"] > 20
+    assert (result["kind"], result["steps"]) == ("result", 45)
+    assert (job_dir / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+    assert [line["step"] for line in _log(job_dir)] == list(range(1, 46))
+
+
+def test_a_stop_writes_a_checkpoint_at_once(base_dir: Path, job_dir: Path) -> None:
+    stop = Stop()
+    stop.set()
+    with pytest.raises(Stopped):
+        train_job(job_dir, base_dir, None, stop)
+    assert [path.name for path in (job_dir / "checkpoints").iterdir()] == ["1"]
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    base_dir: Path, job_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_job(job_dir, base_dir, None, Stop())
+    made = (job_dir / WEIGHTS).read_bytes()
+    shutil.rmtree(job_dir / "adapter")
+    newest = job_dir / "checkpoints" / "40" / "state.safetensors"
+    newest.write_bytes(newest.read_bytes()[:100])
+    capsys.readouterr()
+    train_job(job_dir, base_dir, None, Stop())
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["step"] == 21
+    assert (job_dir / WEIGHTS).read_bytes() == made
+
+
+def test_a_checkpoint_of_another_job_is_not_resumed(
+    base_dir: Path, job_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_job(job_dir, base_dir, None, Stop())
+    dataset = Dataset.load(job_dir / "rows.json")
+    Dataset(dataset.rows, dataset.epochs[:2]).save(job_dir / "rows.json")
+    capsys.readouterr()
+    train_job(job_dir, base_dir, None, Stop())
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["step"] == 1
+
+
+def test_training_goes_on_from_an_adapter(base_dir: Path, job_dir: Path) -> None:
+    quick = shutil.copytree(job_dir, job_dir.with_name("quick"))
+    train_job(job_dir, base_dir, None, Stop())
+    train_job(quick, base_dir, job_dir / "adapter", Stop())
+    assert _log(quick)[0]["loss"] < _log(job_dir)[0]["loss"] / 4
+
+
+def test_an_adapter_of_another_rank_is_refused(base_dir: Path, job_dir: Path) -> None:
+    quick = shutil.copytree(job_dir, job_dir.with_name("quick"))
+    _change_recipe(quick, rank=8)
+    train_job(job_dir, base_dir, None, Stop())
+    with pytest.raises(JobError, match=str(job_dir / "adapter")):
+        train_job(quick, base_dir, job_dir / "adapter", Stop())
+
+
+def test_a_loss_that_is_not_finite_fails_the_job(base_dir: Path, job_dir: Path) -> None:
+    _change_recipe(job_dir, learning_rate=1e30)
+    with pytest.raises(JobError, match="loss became nan") as raised:
+        train_job(job_dir, base_dir, None, Stop())
+    assert "learning_rate" in raised.value.hint
+    assert not (job_dir / "adapter").exists()
+
+
+def test_an_unprepared_base_is_named(base_dir: Path, job_dir: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(base_dir, tmp_path / "bare")
+    (bare / "teacher.safetensors").unlink()
+    with pytest.raises(JobError, match="tiny"):
+        train_job(job_dir, bare, None, Stop())
+
+
+def test_only_two_checkpoints_are_kept(base_dir: Path, job_dir: Path) -> None:
+    dataset = Dataset.load(job_dir / "rows.json")
+    Dataset(dataset.rows, [*dataset.epochs, dataset.epochs[0]]).save(job_dir / "rows.json")
+    train_job(job_dir, base_dir, None, Stop())
+    kept = sorted(path.name for path in (job_dir / "checkpoints").iterdir())
+    assert kept == ["40", "60"]
+    tensors = load_file(job_dir / "checkpoints" / "60" / "state.safetensors")
+    assert tensors["masters"].dtype == torch.float32
+
+
+def _log(job_dir: Path) -> list[dict[str, float]]:
+    """The whole lines of log.jsonl."""
+    text = (job_dir / "log.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _change_recipe(job_dir: Path, **changes: float) -> None:
+    spec = json.loads((job_dir / "job.json").read_text())
+    spec["recipe"] |= changes
+    (job_dir / "job.json").write_text(json.dumps(spec))
+
+
+def _spawn(job_dir: Path, base_dir: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "shammah.training", "train", job_dir, base_dir],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **CHILD_ENVIRONMENT},
+    )
