@@ -31,10 +31,9 @@ class ExampleStatus(StrEnum):
 
 
 class Mode(StrEnum):
-    """What a job trains from: see DESIGN §5."""
+    """What a job trains from."""
 
-    QUICK = "quick"
-    CONSOLIDATE = "consolidate"
+    CONSOLIDATE = "consolidate"  # from the pristine base, on all ready examples
 
 
 class JobState(StrEnum):

@@ -12,7 +12,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from shammah import __version__
-from shammah.cli import bases, config, daemon, examples, feedback, jobs, questions, versions
+from shammah.cli import (
+    bases,
+    config,
+    daemon,
+    examples,
+    feedback,
+    jobs,
+    monitor,
+    questions,
+    versions,
+)
 from shammah.errors import ShammahError
 
 INTERRUPTED = 130
@@ -28,6 +38,7 @@ app.command("ask")(questions.ask)
 app.command("feedback")(feedback.feedback)
 app.command("train")(jobs.train)
 app.command("status")(daemon.status)
+app.command("tui")(monitor.tui)
 app.add_typer(examples.app, name="examples")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(versions.app, name="versions")

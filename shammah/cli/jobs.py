@@ -9,7 +9,7 @@ import typer
 from shammah.cli import output
 from shammah.cli.connection import running, started
 from shammah.errors import JobError
-from shammah.records import JobState, Mode
+from shammah.records import JobState
 
 if TYPE_CHECKING:
     from shammah.client import Client
@@ -22,14 +22,11 @@ Id = Annotated[int, typer.Argument(metavar="ID", help="See 'shammah jobs list'."
 
 def train(
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until it ends.")] = False,
-    mode: Annotated[
-        Mode, typer.Option(help="All examples from the base, or the new ones from the version.")
-    ] = Mode.CONSOLIDATE,
     as_json: output.Json = False,
 ) -> None:
     """Queue a job now."""
     with started() as client:
-        job = client.train(mode)
+        job = client.train()
         if wait:
             job = _wait_for(client, job)
     _print(job, as_json)

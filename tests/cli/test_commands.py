@@ -127,7 +127,7 @@ def test_train_wait_fails_when_the_gate_rejects(
     shammah: Shammah, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
-    done = shammah("train", "--wait", "--json", "--mode", "quick")
+    done = shammah("train", "--wait", "--json")
     assert JobView.model_validate_json(done.stdout).state == "rejected"
     assert "error: job 1 has not promoted a version: rejected" in done.stderr
     assert done.returncode == 1

@@ -12,11 +12,11 @@ from tests.store.filling import BASE, Clock, Filler
 
 @pytest.fixture
 def job(store: Store) -> Job:
-    return store.jobs.create(BASE, Mode.QUICK)
+    return store.jobs.create(BASE, Mode.CONSOLIDATE)
 
 
 def test_a_new_job_is_queued(store: Store, job: Job) -> None:
-    assert (job.state, job.mode, job.attempt, job.version) == ("queued", "quick", 1, None)
+    assert (job.state, job.mode, job.attempt, job.version) == ("queued", "consolidate", 1, None)
     assert (job.started_at, job.finished_at, job.progress) == (None, None, {})
     assert store.jobs.get(job.id) == job
 
@@ -52,7 +52,7 @@ def test_what_is_not_named_stays(store: Store, job: Job) -> None:
 
 
 def test_jobs_are_listed_newest_first_and_unfinished_ones_oldest_first(store: Store) -> None:
-    a, b, c = (store.jobs.create(BASE, Mode.QUICK) for _ in range(3))
+    a, b, c = (store.jobs.create(BASE, Mode.CONSOLIDATE) for _ in range(3))
     done = store.jobs.update(b.id, state=JobState.CANCELLED)
     assert store.jobs.list() == [c, done, a]
     assert store.jobs.list(limit=1) == [c]
@@ -60,7 +60,7 @@ def test_jobs_are_listed_newest_first_and_unfinished_ones_oldest_first(store: St
 
 
 def test_the_last_finished_job_is_the_one_that_ended_last(store: Store, clock: Clock) -> None:
-    a, b = (store.jobs.create(BASE, Mode.QUICK) for _ in range(2))
+    a, b = (store.jobs.create(BASE, Mode.CONSOLIDATE) for _ in range(2))
     assert store.jobs.last_finished() is None
     store.jobs.update(b.id, state=JobState.REJECTED)
     clock.advance(1)
@@ -69,10 +69,10 @@ def test_the_last_finished_job_is_the_one_that_ended_last(store: Store, clock: C
 
 
 def test_a_version_number_is_given_once_and_stays(store: Store) -> None:
-    a, b = (store.jobs.create(BASE, Mode.QUICK) for _ in range(2))
+    a, b = (store.jobs.create(BASE, Mode.CONSOLIDATE) for _ in range(2))
     assert [store.jobs.allocate_version(job.id) for job in (b, a, b)] == [1, 2, 1]
     store.jobs.update(a.id, state=JobState.FAILED)
-    assert store.jobs.allocate_version(store.jobs.create(BASE, Mode.QUICK).id) == 3
+    assert store.jobs.allocate_version(store.jobs.create(BASE, Mode.CONSOLIDATE).id) == 3
 
 
 def test_unknown_jobs_are_named(store: Store) -> None:
@@ -92,7 +92,7 @@ def test_an_ended_job_is_not_ended_again(store: Store, fill: Filler) -> None:
 
 
 def test_events_are_read_after_an_id_of_one_job_or_of_all(store: Store) -> None:
-    a, b = (store.jobs.create(BASE, Mode.QUICK) for _ in range(2))
+    a, b = (store.jobs.create(BASE, Mode.CONSOLIDATE) for _ in range(2))
     assert store.events.newest_id() == 0
     first = store.events.append(a.id, "state", {"state": "queued"})
     second = store.events.append(b.id, "progress", {"step": 1, "loss": 0.5})

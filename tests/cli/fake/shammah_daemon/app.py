@@ -219,6 +219,7 @@ def build(paths: Paths) -> FastAPI:
     async def cancel(job_id: int) -> JobView:
         found = _job(state, job_id)
         found.state = JobState.CANCELLED
+        state.publish(job_id, "state", state=found.state)
         return found
 
     @app.get("/api/versions")
@@ -252,6 +253,7 @@ def build(paths: Paths) -> FastAPI:
     @app.get("/api/status")
     async def status() -> Status:
         unfinished = [j for j in state.jobs.values() if not j.state.is_final]
+        finished = [j for j in state.jobs.values() if j.state.is_final]
         return Status(
             version="0.1.0",
             pid=os.getpid(),
@@ -264,7 +266,7 @@ def build(paths: Paths) -> FastAPI:
             missing=max(0, THRESHOLD - state.ready),
             threshold=THRESHOLD,
             job=unfinished[0] if unfinished else None,
-            last_job=None,
+            last_job=finished[-1] if finished else None,
             preparation=None,
             home=str(paths.data_dir),
             log_file=str(paths.log_file),
@@ -323,6 +325,8 @@ async def _work(state: State, job: JobView) -> None:
         job.progress = {"stage": stage, "fraction": 0.5, "step": 1, "steps": 2, "loss": 0.25}
         state.publish(job.id, "progress", **job.progress)
         await asyncio.sleep(pause)
+        if job.state is JobState.CANCELLED:
+            return
     job.state = outcome
     job.summary = "learned 9 of 10; 1 still wrong"
     if outcome is JobState.PROMOTED:
