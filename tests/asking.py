@@ -1,0 +1,45 @@
+"""What tests ask of a daemon, as Shammah's client and as any OpenAI client would."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+from httpx_sse import EventSource
+
+from shammah.client import Client
+from shammah.protocol import ChatCompletion
+from shammah.records import Message
+
+QUESTION = "Which port does the admin API listen on?"
+
+#: The smallest context that can be set: long messages need not be very long.
+SMALL_CONTEXT = {"SHAMMAH_ENGINE__CONTEXT_TOKENS": "256"}
+
+
+def user(content: str = QUESTION) -> list[Message]:
+    return [Message(role="user", content=content)]
+
+
+def assistant(content: str) -> Message:
+    return Message(role="assistant", content=content)
+
+
+def answered(client: Client, question: str = QUESTION, max_tokens: int = 6) -> ChatCompletion:
+    """A short greedy answer."""
+    return client.chat(user(question), max_tokens=max_tokens)
+
+
+def text_of(completion: ChatCompletion) -> str:
+    return completion.choices[0].message.content
+
+
+def chunks(http: httpx.Client, **body: Any) -> list[dict[str, Any]]:
+    """A stream's chunks, its end checked."""
+    body = {"model": "shammah", "stream": True, **body}
+    with http.stream("POST", "/v1/chat/completions", json=body) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        *data, last = [event.data for event in EventSource(response).iter_sse() if event.data]
+    assert last == "[DONE]"
+    return [json.loads(item) for item in data]

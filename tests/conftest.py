@@ -1,0 +1,97 @@
+"""Fixtures that every test may use: a home, a store, models, and a real daemon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shammah.paths import Paths
+from shammah.store.database import Store
+from tests.running import (
+    TINY,
+    Daemon,
+    furnish,
+    home_in,
+    lay_embedded_ground,
+    lay_tiny_ground,
+)
+from tests.tiny import embedded_gguf, tiny_gguf
+
+StartDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """An empty home that `$SHAMMAH_HOME` names, with no other setting in the environment."""
+    for name in [name for name in os.environ if name.startswith("SHAMMAH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SHAMMAH_HOME", str(tmp_path / "home"))
+    return home_in(tmp_path / "home")
+
+
+@pytest.fixture
+def store(home: Paths) -> Iterator[Store]:
+    with closing(Store.open(home.database)) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GGUF of two layers with the real tokenizer; its answers are noise."""
+    return tiny_gguf("llama", tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def other_tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with other weights: it answers differently."""
+    return tiny_gguf("llama", tmp_path_factory.mktemp("tiny"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def embedded_base() -> Path:
+    """The real SmolLM2-135M-Instruct."""
+    return embedded_gguf()
+
+
+@pytest.fixture(scope="session")
+def tiny_ground(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Path:
+    """`bases/` with the tiny base, ready to be taught. Made once, linked into homes."""
+    paths = home_in(tmp_path_factory.mktemp("ground"))
+    lay_tiny_ground(paths, tiny_base)
+    return paths.bases
+
+
+@pytest.fixture(scope="session")
+def embedded_ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`bases/` with the embedded base, ready to be taught. Made once, linked into homes."""
+    paths = home_in(tmp_path_factory.mktemp("ground"))
+    lay_embedded_ground(paths)
+    return paths.bases
+
+
+@pytest.fixture
+def start_daemon(home: Paths, tiny_ground: Path) -> Iterator[StartDaemon]:
+    """Starts a daemon that serves the tiny base, with the given settings; ends it after."""
+    started: list[Daemon] = []
+
+    def start(settings: dict[str, str] | None = None) -> Daemon:
+        daemon = Daemon(home, settings or {})
+        if not home.database.exists():
+            furnish(home, tiny_ground, TINY)
+        daemon.start()
+        started.append(daemon)
+        return daemon
+
+    yield start
+    for daemon in started:
+        daemon.kill()
+
+
+@pytest.fixture
+def daemon(start_daemon: StartDaemon) -> Daemon:
+    """A real daemon on a socket of its own that serves the tiny base."""
+    return start_daemon()

@@ -1,0 +1,90 @@
+"""Bases are checked before they are loaded: what the machine cannot hold is refused by name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from shammah.bases import embedded
+from shammah.bases.registry import Registry
+from shammah.config import EngineConfig
+from shammah.errors import BaseModelError, Conflict, ShammahError, StorageError, UsageError
+from shammah.paths import Paths
+from shammah.protocol import AddBaseRequest
+from shammah_daemon.bases import Bases
+from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.stages import Stages
+
+
+@pytest.fixture
+def bases(home: Paths) -> Iterator[Bases]:
+    courtesy = Courtesy()
+    yield Bases(home, Registry(home), EngineConfig(), Stages(courtesy, home.logs), courtesy)
+    assert list(home.bases.iterdir()) == []  # a refused base leaves nothing behind
+
+
+async def refusal(bases: Bases, path: Path, weights: Path | None = None) -> ShammahError:
+    request = AddBaseRequest(path=str(path), name="new", weights=str(weights) if weights else None)
+    with pytest.raises(ShammahError) as raised:
+        await bases.add(request)
+    assert raised.value.hint
+    return raised.value
+
+
+async def test_a_file_larger_than_memory_is_refused(
+    bases: Bases, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1_000_000))
+    error = await refusal(bases, tiny_base)
+    assert isinstance(error, BaseModelError)
+    assert f"{tiny_base.name} takes" in error.message
+
+
+async def test_a_model_that_memory_could_serve_but_not_teach_is_refused(
+    bases: Bases, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = tiny_base.stat().st_size + 1000
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=total))
+    error = await refusal(bases, tiny_base)
+    assert isinstance(error, BaseModelError)
+    assert "teaching it takes" in error.message
+
+
+async def test_a_disk_without_room_is_refused(
+    bases: Bases, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1_000_000))
+    error = await refusal(bases, tiny_base)
+    assert isinstance(error, StorageError)
+    assert "of disk" in error.message
+
+
+async def test_weights_that_are_no_model_folder_are_refused(
+    bases: Bases, tiny_base: Path, tmp_path: Path
+) -> None:
+    error = await refusal(bases, tiny_base, weights=tmp_path)
+    assert isinstance(error, UsageError)
+    assert "config.json" in error.message
+
+
+async def test_without_its_package_the_embedded_base_is_refused(
+    bases: Bases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "find_spec", lambda _name: None)
+    with pytest.raises(BaseModelError, match="not installed") as raised:
+        await bases.ensure_embedded()
+    assert "pip install" in raised.value.hint
+
+
+async def test_a_name_that_is_taken_is_refused(home: Paths, tiny_base: Path) -> None:
+    courtesy = Courtesy()
+    bases = Bases(home, Registry(home), EngineConfig(), Stages(courtesy, home.logs), courtesy)
+    (home.base("new")).mkdir()
+    (home.base("new") / "base.json").touch()
+    with pytest.raises(Conflict, match="'new' already"):
+        await bases.add(AddBaseRequest(path=str(tiny_base), name="new"))

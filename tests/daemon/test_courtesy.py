@@ -1,0 +1,123 @@
+"""Background children stop while an answer is given, get a slice in a long chat, and go on."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from shammah_daemon.courtesy import Courtesy, Manners
+
+WAIT_SECONDS = 5.0
+
+#: Long waits that no test reaches, but for the one under test.
+RESUMES_SOON = Manners(0.05, 60.0, 60.0)
+GIVES_SLICES = Manners(60.0, 0.1, 0.1)
+NEVER = Manners(60.0, 60.0, 60.0)
+
+
+@pytest.fixture
+def child() -> Iterator[psutil.Process]:
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    yield psutil.Process(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def stopped(child: psutil.Process) -> bool:
+    return child.status() == psutil.STATUS_STOPPED
+
+
+async def until(condition: Callable[[], bool]) -> float:
+    """Seconds until `condition` holds."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < WAIT_SECONDS
+        await asyncio.sleep(0.005)
+    return time.monotonic() - began
+
+
+async def test_a_child_is_stopped_while_an_answer_is_given(child: psutil.Process) -> None:
+    courtesy = Courtesy(RESUMES_SOON)
+    with courtesy.background(child.pid):
+        with courtesy.answering():
+            await until(lambda: stopped(child))
+        assert await until(lambda: not stopped(child)) >= 0.03
+
+
+async def test_a_child_waits_for_the_last_of_several_answers(child: psutil.Process) -> None:
+    courtesy = Courtesy(RESUMES_SOON)
+    with courtesy.background(child.pid), courtesy.answering():
+        with courtesy.answering():
+            await until(lambda: stopped(child))
+        await asyncio.sleep(0.15)
+        assert stopped(child)
+
+
+async def test_a_new_answer_before_the_pause_is_over_keeps_it_stopped(
+    child: psutil.Process,
+) -> None:
+    courtesy = Courtesy(RESUMES_SOON)
+    with courtesy.background(child.pid):
+        with courtesy.answering():
+            await until(lambda: stopped(child))
+        with courtesy.answering():
+            await asyncio.sleep(0.15)
+            assert stopped(child)
+
+
+async def test_a_child_that_comes_during_an_answer_waits_at_once(child: psutil.Process) -> None:
+    courtesy = Courtesy(NEVER)
+    with courtesy.answering(), courtesy.background(child.pid):
+        await until(lambda: stopped(child))
+
+
+async def test_a_chat_without_a_pause_leaves_slices(child: psutil.Process) -> None:
+    courtesy = Courtesy(GIVES_SLICES)
+    with courtesy.background(child.pid), courtesy.answering():
+        for _ in range(2):
+            await until(lambda: stopped(child))
+            await until(lambda: not stopped(child))
+
+
+async def test_answers_one_after_another_leave_slices_too(child: psutil.Process) -> None:
+    """A chat without a pause is not one long answer but many."""
+    courtesy = Courtesy(Manners(0.5, 0.3, 0.1))
+    ran = False
+    with courtesy.background(child.pid):
+        for _ in range(40):
+            with courtesy.answering():
+                await asyncio.sleep(0.03)
+                ran = ran or not stopped(child)
+            await asyncio.sleep(0)
+    assert ran
+
+
+async def test_a_child_is_continued_when_its_work_ends(child: psutil.Process) -> None:
+    courtesy = Courtesy(NEVER)
+    with courtesy.answering():
+        with courtesy.background(child.pid):
+            await until(lambda: stopped(child))
+        await until(lambda: not stopped(child))
+
+
+async def test_background_work_is_nice_and_serving_is_not(child: psutil.Process) -> None:
+    with Courtesy(NEVER).background(child.pid):
+        assert child.nice() == 10
+    assert child.nice() == 0
+
+
+async def test_a_child_that_is_gone_disturbs_nobody(child: psutil.Process) -> None:
+    courtesy = Courtesy(RESUMES_SOON)
+    with courtesy.background(child.pid):
+        child.kill()
+        child.wait()
+        with courtesy.answering():
+            pass
+        await asyncio.sleep(0.1)

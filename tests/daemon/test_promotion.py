@@ -1,0 +1,280 @@
+"""A version is made, promoted and rolled back under a real daemon, on the tiny model."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from shammah.client import ChatChunk, Client
+from shammah.files import sha256_of
+from shammah.protocol import JobEvent, JobView
+from shammah.records import JobState, Level
+from tests.asking import text_of, user
+from tests.conftest import StartDaemon
+from tests.running import TINY_LESSON, Daemon
+
+TARGET = "yes we agree indeed"
+QUESTIONS = [f"what do we do about case {number} then" for number in range(3)]
+LONG = 120
+
+
+def correct_all(client: Client) -> None:
+    for question in QUESTIONS:
+        answer = client.chat(user(question), max_tokens=6)
+        client.feedback(Level.CRITICAL, answer.id, correction=TARGET)
+
+
+def answers(client: Client) -> list[str]:
+    """Greedy answers, one request after another."""
+    return [text_of(client.chat(user(question), max_tokens=30)) for question in QUESTIONS]
+
+
+def finished(client: Client, job_id: int) -> JobView:
+    for _ in client.job_events(job_id):
+        pass
+    return client.job(job_id)
+
+
+@pytest.fixture
+def daemon(start_daemon: StartDaemon) -> Daemon:
+    return start_daemon(TINY_LESSON)
+
+
+@dataclass
+class Talker:
+    """A client that asks for one streamed answer after another."""
+
+    daemon: Daemon
+    question: str
+    answers: list[list[ChatChunk]] = field(default_factory=list)
+    began: list[float] = field(default_factory=list)
+    problem: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self._talk)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.done.set()
+        assert self.thread is not None
+        self.thread.join()
+
+    def _talk(self) -> None:
+        try:
+            with self.daemon.client as client:
+                while not self.done.is_set():
+                    self.began.append(time.monotonic())
+                    self.answers.append(
+                        list(client.chat_stream(user(self.question), max_tokens=LONG))
+                    )
+        except Exception as error:
+            self.problem = error
+
+
+def test_no_stream_is_cut_or_mixed_while_a_version_is_promoted(
+    daemon: Daemon, client: Client
+) -> None:
+    before = {
+        question: text_of(client.chat(user(question), max_tokens=LONG))
+        for question in ("one", "two")
+    }
+    correct_all(client)
+    job = client.train()
+    talkers = [Talker(daemon, question) for question in before]
+    promoted_at = 0.0
+    for event in client.job_events(job.id):
+        if event.data.get("state") == "judging":
+            for talker in talkers:
+                talker.start()
+        if event.data.get("state") == "promoted":
+            promoted_at = time.monotonic()
+    time.sleep(0.3)
+    for talker in talkers:
+        talker.stop()
+
+    assert promoted_at
+    for talker in talkers:
+        assert talker.problem is None
+        versions = []
+        for chunks in talker.answers:
+            last = chunks[-2] if chunks[-1].usage else chunks[-1]
+            info = next(chunk.info for chunk in chunks if chunk.info)
+            versions.append(info.version)
+            assert last.finish_reason in ("stop", "length")
+            text = "".join(chunk.text for chunk in chunks)
+            # Every answer is wholly the one of its version.
+            assert text == (before[talker.question] if info.version == 0 else TARGET)
+        assert versions == sorted(versions)
+        assert {0, 1} == set(versions)
+        later = [v for v, began in zip(versions, talker.began, strict=False) if began > promoted_at]
+        assert later
+        assert set(later) == {1}
+
+
+def test_rollback_brings_the_previous_answers_back(daemon: Daemon, client: Client) -> None:
+    before = answers(client)
+    correct_all(client)
+    job = finished(client, client.train().id)
+    assert (job.state, job.version) == (JobState.PROMOTED, 1)
+    assert answers(client) == [TARGET] * 3
+    assert client.rollback().number == 0
+    assert answers(client) == before
+    assert client.rollback(1).number == 1
+    assert answers(client) == [TARGET] * 3
+    client.rollback(0)
+    daemon.stop()
+    daemon.start()
+    with daemon.client as again:
+        assert answers(again) == before
+        assert again.status().active_version == 0
+
+
+def test_a_version_is_whole_and_says_what_it_was_made_of(daemon: Daemon, client: Client) -> None:
+    correct_all(client)
+    job = finished(client, client.train().id)
+    folder = daemon.paths.version(1)
+    version = client.version(1)
+    hashes = version.manifest["files"]
+    assert {name: sha256_of(folder / name) for name in hashes} == hashes
+    assert {"adapter.gguf", "adapter/adapter_model.safetensors", "model-Q8_0.gguf"} <= set(hashes)
+    assert version.active
+    assert version.sha256 == hashes["model-Q8_0.gguf"]
+    assert [item["id"] for item in version.manifest["job"]["examples"]] == [1, 2, 3]
+    assert version.report["passed"]
+    assert job.summary == "learned 3 of 3. Version 1 answers now."
+    assert {path.name for path in daemon.paths.job(1).iterdir()} <= {
+        "job.json",
+        "log.jsonl",
+        "report.json",
+        "train.json",
+    }
+    assert client.status().waiting == 0
+    assert all(example.taught and example.verdict == "learned" for example in client.examples())
+
+
+def test_the_events_of_a_job_tell_every_stage(client: Client) -> None:
+    correct_all(client)
+    events = list(client.job_events(client.train().id))
+    states = [event.data["state"] for event in events if event.kind == "state"]
+    assert states == [
+        "queued",
+        "preparing",
+        "training",
+        "merging",
+        "quantizing",
+        "judging",
+        "promoted",
+    ]
+    training = [e for e in events if e.data.get("stage") == "training"]
+    assert {"step", "steps", "loss", "tokens_per_second", "seconds_left"} <= set(training[-1].data)
+    assert [event.id for event in events] == sorted({event.id for event in events})
+
+
+def test_the_threshold_starts_a_lesson_by_itself(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "3"})
+    with daemon.client as client:
+        correct_all(client)
+        [job] = client.jobs()
+        assert client.train().id == job.id  # the same lesson, not another one
+        assert finished(client, job.id).state is JobState.PROMOTED
+
+
+def test_a_rejected_lesson_says_why_and_the_active_version_stays(
+    start_daemon: StartDaemon,
+) -> None:
+    daemon = start_daemon(TINY_LESSON | {"SHAMMAH_GATE__MAX_KL": "0.001"})
+    with daemon.client as client:
+        before = answers(client)
+        correct_all(client)
+        job = finished(client, client.train().id)
+        assert job.state is JobState.REJECTED
+        assert "KL to the base" in job.summary
+        assert client.status().active_version == 0
+        assert not daemon.paths.version(1).exists()
+        assert answers(client) == before
+
+
+def test_a_cancelled_job_promotes_nothing_and_can_be_queued_anew(
+    daemon: Daemon, client: Client
+) -> None:
+    correct_all(client)
+    job = client.train()
+    for event in client.job_events(job.id):
+        if event.data.get("state") == "training":
+            break
+    cancelled = client.cancel_job(job.id)
+    assert cancelled.state is JobState.CANCELLED
+    assert daemon.children("shammah.training") == []
+    assert finished(client, client.train().id).state is JobState.PROMOTED
+
+
+def test_feedback_during_a_job_waits_for_the_next_one(client: Client) -> None:
+    correct_all(client)
+    job = client.train()
+    for event in client.job_events(job.id):
+        if event.data.get("state") == "training":
+            answer = client.chat(user("and one more thing"), max_tokens=6)
+            receipt = client.feedback(Level.MEDIUM, answer.id, correction=TARGET)
+            assert "in the next" in receipt.message
+    assert client.status().waiting == 1
+    following = finished(client, client.train().id)
+    assert (following.id, following.state) == (job.id + 1, JobState.PROMOTED)
+    assert client.status().waiting == 0
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Path:
+    """A folder that, put first on the module path, fills the disk when a version is built."""
+    program = f"""
+import os
+
+def link(source, target, *arguments, **options):
+    if "versions" in str(target):
+        raise OSError({errno.ENOSPC}, "No space left on device", str(target))
+    return original(source, target, *arguments, **options)
+
+original, os.link = os.link, link
+import shutil
+shutil.copy2 = link
+"""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "sitecustomize.py").write_text(program)
+    return tmp_path / "full"
+
+
+def test_a_full_disk_fails_the_job_clearly_and_the_active_model_serves(
+    start_daemon: StartDaemon, full_disk: Path
+) -> None:
+    daemon = start_daemon(TINY_LESSON | {"PYTHONPATH": str(full_disk)})
+    with daemon.client as client:
+        before = answers(client)
+        correct_all(client)
+        job = finished(client, client.train().id)
+        assert job.state is JobState.FAILED
+        assert "the disk is full" in (job.error or "")
+        assert "free some space" in (job.hint or "")
+        assert list(daemon.paths.versions.iterdir()) == []
+        assert answers(client) == before
+        assert len(client.examples()) == 3
+
+
+def test_a_job_goes_on_after_the_daemon_was_stopped(daemon: Daemon, client: Client) -> None:
+    correct_all(client)
+    job = client.train()
+    events: list[JobEvent] = []
+    for event in client.job_events(job.id):
+        events.append(event)
+        if event.data.get("stage") == "training":
+            break
+    daemon.stop()
+    daemon.start()
+    with daemon.client as again:
+        assert finished(again, job.id).state is JobState.PROMOTED
+        assert answers(again) == [TARGET] * 3

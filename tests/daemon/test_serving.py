@@ -1,0 +1,215 @@
+"""The serving engine and its replacement: real engines on two tiny models."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from shammah.bases.gguf_header import read_header
+from shammah.bases.template import ChatTemplate
+from shammah.config import EngineConfig
+from shammah.engine.handle import Engine, Finished
+from shammah.engine.requests import Sampling
+from shammah.errors import BaseModelError, EngineCrashed, EngineError
+from shammah.records import Active
+from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.servable import Servable
+from shammah_daemon.serving import Serving
+
+CONFIG = EngineConfig(context_tokens=512, slots=4)
+PROMPT = [1, 4093, 198, 19556, 2, 198]
+LONG = 400
+
+
+def servable_of(gguf: Path, version: int) -> Servable:
+    source = str(read_header(gguf).fields["tokenizer.chat_template"])
+    return Servable(
+        active=Active("tiny", version),
+        gguf=gguf,
+        template=ChatTemplate(source, "", "<|im_end|>"),
+        size_bytes=gguf.stat().st_size,
+    )
+
+
+@pytest.fixture
+def old(tiny_base: Path) -> Servable:
+    return servable_of(tiny_base, 1)
+
+
+@pytest.fixture
+def new(other_tiny_base: Path) -> Servable:
+    return servable_of(other_tiny_base, 2)
+
+
+@pytest_asyncio.fixture
+async def serving(old: Servable) -> AsyncIterator[Serving]:
+    serving = Serving(CONFIG, Courtesy())
+    serving.want(old)
+    yield serving
+    await serving.close()
+
+
+async def answer(serving: Serving, max_tokens: int = 8) -> tuple[int, str, Finished]:
+    """Version, text and end of one greedy answer."""
+    async with serving.lease() as lease:
+        text, finished = await lease.engine.answer(PROMPT, Sampling(max_tokens=max_tokens))
+        return lease.active.version, text, finished
+
+
+def engines() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE and "shammah.engine" in child.cmdline()
+    ]
+
+
+async def alone(servable: Servable, max_tokens: int) -> str:
+    """What the file answers in an engine of its own."""
+    engine = await Engine.start(servable.gguf, CONFIG)
+    text, _ = await engine.answer(PROMPT, Sampling(max_tokens=max_tokens))
+    await engine.close()
+    return text
+
+
+async def test_nothing_is_loaded_before_somebody_asks(serving: Serving) -> None:
+    assert engines() == []
+    assert serving.status().state == "stopped"
+    assert (await answer(serving))[0] == 1
+    assert len(engines()) == 1
+    assert serving.status().state == "ready"
+
+
+async def test_many_first_requests_load_one_engine(serving: Serving) -> None:
+    await asyncio.gather(*(answer(serving) for _ in range(8)))
+    assert len(engines()) == 1
+
+
+async def test_a_swap_cuts_no_answer_and_the_next_one_is_of_the_new_file(
+    serving: Serving, old: Servable, new: Servable
+) -> None:
+    expected_old, expected_new = await alone(old, LONG), await alone(new, 8)
+    await answer(serving)
+    running = asyncio.create_task(answer(serving, LONG))
+    await asyncio.sleep(0.01)
+    await serving.use(new)
+    assert not running.done()
+    assert (await answer(serving))[:2] == (2, expected_new)
+    version, text, finished = await running
+    assert (version, text, finished.completion_tokens) == (1, expected_old, LONG)
+
+
+async def test_the_old_engine_ends_after_its_last_answer(serving: Serving, new: Servable) -> None:
+    running = asyncio.create_task(answer(serving, LONG))
+    while serving.status().state != "ready":
+        await asyncio.sleep(0.01)
+    await serving.use(new)
+    await running
+    while len(engines()) > 1:
+        await asyncio.sleep(0.01)
+    assert serving.status().pid == engines()[0].pid
+
+
+async def test_an_engine_that_runs_already_is_adopted_at_once(
+    serving: Serving, new: Servable
+) -> None:
+    await answer(serving)
+    engine = await Engine.start(new.gguf, CONFIG)
+    await serving.adopt(new, engine)
+    assert serving.status().pid == engine.pid
+    assert (await answer(serving))[0] == 2
+
+
+class Cramped(Serving):
+    """On a machine that cannot hold two engines."""
+
+    def fits_beside(self, size_bytes: int) -> bool:
+        return False
+
+
+async def test_without_room_for_two_it_drains_stops_and_starts(
+    old: Servable, new: Servable
+) -> None:
+    serving = Cramped(CONFIG, Courtesy())
+    serving.want(old)
+    await answer(serving)
+    running = asyncio.create_task(answer(serving, LONG))
+    await asyncio.sleep(0.01)
+    swap = asyncio.create_task(serving.use(new))
+    await asyncio.sleep(0.01)
+    assert serving.status().state == "swapping"
+    waiting = asyncio.create_task(answer(serving))
+    most = 0
+    while not swap.done():
+        most = max(most, len(engines()))
+        await asyncio.sleep(0.01)
+    assert most == 1
+    assert (await running)[2].completion_tokens == LONG
+    assert (await waiting)[0] == 2
+    await serving.close()
+
+
+@pytest.mark.parametrize("kind", [Serving, Cramped])
+async def test_a_file_that_cannot_be_loaded_leaves_the_old_one_serving(
+    kind: type[Serving], old: Servable, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(old.gguf.read_bytes()[:5000])
+    serving = kind(CONFIG, Courtesy())
+    serving.want(old)
+    await answer(serving)
+    with pytest.raises(BaseModelError, match=r"damaged\.gguf"):
+        await serving.use(replace(old, active=Active("tiny", 2), gguf=damaged))
+    assert (await answer(serving))[0] == 1
+    assert serving.status().state == "ready"
+    await serving.close()
+
+
+async def test_a_killed_engine_fails_its_answers_and_the_next_request_starts_another(
+    serving: Serving,
+) -> None:
+    _, expected, _ = await answer(serving)
+    pid = serving.status().pid
+    assert pid is not None
+    running = [asyncio.create_task(answer(serving, LONG)) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    results = await asyncio.gather(*running, return_exceptions=True)
+    assert [type(result) for result in results] == [EngineCrashed, EngineCrashed]
+    assert (await answer(serving))[:2] == (1, expected)
+    assert serving.status().pid != pid
+
+
+async def test_a_swap_works_after_a_crash(serving: Serving, new: Servable) -> None:
+    await answer(serving)
+    pid = serving.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await serving.use(new)
+    assert (await answer(serving))[0] == 2
+
+
+async def test_without_a_model_the_way_out_is_named() -> None:
+    with pytest.raises(EngineError, match="no model is set up") as raised:
+        await answer(Serving(CONFIG, Courtesy()))
+    assert "shammah model add" in raised.value.hint
+
+
+async def test_a_model_that_fails_to_load_shows_in_the_status(
+    old: Servable, tmp_path: Path
+) -> None:
+    serving = Serving(CONFIG, Courtesy())
+    serving.want(replace(old, gguf=tmp_path / "absent.gguf"))
+    with pytest.raises(BaseModelError):
+        await answer(serving)
+    status = serving.status()
+    assert status.state == "failed"
+    assert "absent.gguf" in (status.problem or "")

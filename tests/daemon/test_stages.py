@@ -1,0 +1,169 @@
+"""A real stage child: its progress, its result, its errors, and its end in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from shammah.errors import BaseModelError, ShammahError, StorageError
+from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.stages import ChildKilled, Stages
+
+#: A stage program: what it does is its first argument.
+PROGRAM = """
+import os, signal, sys, time
+from pathlib import Path
+from shammah import stage
+from shammah.errors import BaseModelError
+
+def work(stop):
+    what, folder = sys.argv[1], Path(sys.argv[2])
+    stage.report(stage=what, fraction=0.5)
+    if what == "raises":
+        raise BaseModelError("no such tensor", hint="another file")
+    if what == "breaks":
+        return {"half": 1 / 0}
+    if what == "fills":
+        raise OSError(28, "No space left on device", str(folder / "big"))
+    if what == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "leaves":
+        os._exit(3)
+    if what == "talks":
+        print("x" * 100, file=sys.stderr)
+    while what in ("waits", "ignores"):
+        if stop.is_set() and what == "waits":
+            (folder / "checkpoint").write_text("written")
+            raise stage.Stopped
+        time.sleep(0.01)
+    return {"answer": 42, "safe_path": sys.flags.safe_path, "padding": "p" * 200_000}
+
+if __name__ == "__main__":
+    stage.run(work)
+"""
+
+
+class Run:
+    """Runs the program and keeps what it reported."""
+
+    def __init__(self, stages: Stages, folder: Path) -> None:
+        self.progress: list[dict[str, Any]] = []
+        self._stages = stages
+        self._folder = folder
+
+    async def __call__(self, what: str) -> dict[str, Any]:
+        return await self._stages.run(["stage_program", what, str(self._folder)], self._record)
+
+    async def _record(self, fields: dict[str, Any]) -> None:
+        self.progress.append(fields)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    (tmp_path / "stage_program.py").write_text(PROGRAM)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return Run(Stages(Courtesy(), tmp_path), tmp_path)
+
+
+def children() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()
+        if any("stage_program" in word for word in child.cmdline())
+    ]
+
+
+async def started(run: Run) -> psutil.Process:
+    while not run.progress:
+        await asyncio.sleep(0.01)
+    [child] = children()
+    return child
+
+
+async def test_progress_and_result_come_back(run: Run) -> None:
+    result = await run("works")
+    assert run.progress == [{"stage": "works", "fraction": 0.5}]
+    assert result["answer"] == 42
+    assert len(result["padding"]) == 200_000
+
+
+async def test_what_a_stage_raises_is_raised_here(run: Run) -> None:
+    with pytest.raises(BaseModelError, match="no such tensor") as raised:
+        await run("raises")
+    assert raised.value.hint == "another file"
+
+
+async def test_a_bug_in_a_stage_is_named_and_its_traceback_kept(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ShammahError, match="ZeroDivisionError: division by zero"):
+        await run("breaks")
+    assert "Traceback" in (tmp_path / "stages.err").read_text()
+
+
+async def test_a_full_disk_in_a_stage_is_a_storage_error(run: Run) -> None:
+    with pytest.raises(StorageError, match=r"disk is full.*big"):
+        await run("fills")
+
+
+@pytest.mark.parametrize(("what", "how"), [("dies", "signal 9"), ("leaves", "exit code 3")])
+async def test_a_stage_that_ends_without_a_word_was_killed(run: Run, what: str, how: str) -> None:
+    with pytest.raises(ChildKilled, match=how):
+        await run(what)
+
+
+async def test_a_stage_killed_from_outside_is_noticed(run: Run) -> None:
+    task = asyncio.create_task(run("waits"))
+    os.kill((await started(run)).pid, signal.SIGKILL)
+    with pytest.raises(ChildKilled, match="signal 9"):
+        await task
+
+
+async def test_a_stage_terminated_from_outside_is_noticed(run: Run, tmp_path: Path) -> None:
+    task = asyncio.create_task(run("waits"))
+    (await started(run)).terminate()
+    with pytest.raises(ChildKilled, match="told to stop"):
+        await task
+    assert (tmp_path / "checkpoint").exists()
+
+
+async def test_a_cancelled_stage_leaves_its_checkpoint(run: Run, tmp_path: Path) -> None:
+    task = asyncio.create_task(run("waits"))
+    child = await started(run)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (tmp_path / "checkpoint").read_text() == "written"
+    assert not child.is_running()
+
+
+async def test_a_stage_that_does_not_stop_is_killed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shammah_daemon.stages.STOP_SECONDS", 0.2)
+    task = asyncio.create_task(run("ignores"))
+    child = await started(run)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not child.is_running()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SIGSTOP shows in /proc only on Linux")
+async def test_a_stage_is_stopped_while_an_answer_is_given(tmp_path: Path, run: Run) -> None:
+    courtesy = Courtesy()
+    run = Run(Stages(courtesy, tmp_path), tmp_path)
+    task = asyncio.create_task(run("waits"))
+    child = await started(run)
+    with courtesy.answering():
+        await asyncio.sleep(0.05)
+        assert child.status() == psutil.STATUS_STOPPED
+        task.cancel()  # a stopped child must still hear that it is to end
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert not child.is_running()
