@@ -41,6 +41,9 @@ log = structlog.get_logger()
 #: A stage whose process dies is started again from its newest checkpoint so often.
 ATTEMPTS = 3
 
+#: Pause before a job is taken up again whose end could not be recorded.
+RETRY_SECONDS = 10.0
+
 #: Progress is recorded no more often than this.
 PROGRESS_SECONDS = 0.3
 
@@ -72,6 +75,7 @@ class Supervisor:
         self._judging = Judging(config, database, serving, courtesy)
         self._wake = asyncio.Event()
         self._submitting = asyncio.Lock()
+        self._choosing = asyncio.Lock()
         self._running: tuple[int, asyncio.Task[None]] | None = None
         self.on_finished: Callable[[], Awaitable[object]] | None = None
 
@@ -102,12 +106,13 @@ class Supervisor:
         Raises:
             Conflict: it has ended already.
         """
-        await self._database.run(lambda store: store.jobs.require_unfinished(job_id))
-        if self._running and self._running[0] == job_id:
-            task = self._running[1]
-            task.cancel()
-            await asyncio.wait([task])
-        job = await self._database.run(lambda store: _cancel(store, job_id))
+        async with self._choosing:  # or it would be taken up again before the store knows
+            await self._database.run(lambda store: store.jobs.require_unfinished(job_id))
+            if self._running and self._running[0] == job_id:
+                task = self._running[1]
+                task.cancel()
+                await asyncio.wait([task])
+            job = await self._database.run(lambda store: _cancel(store, job_id))
         self._tidy(job)
         await self._announce(job)
         return job
@@ -115,13 +120,11 @@ class Supervisor:
     async def run(self) -> None:
         """Work for ever; cancelled, it leaves the job to be continued by the next daemon."""
         while True:
-            jobs = await self._database.run(lambda store: store.jobs.unfinished())
-            if not jobs:
-                self._wake.clear()
+            self._wake.clear()
+            task = await self._begin_next()
+            if task is None:
                 await self._wake.wait()
                 continue
-            task = asyncio.create_task(self._run_job(jobs[0]))
-            self._running = (jobs[0].id, task)
             try:
                 await asyncio.wait([task])
             except asyncio.CancelledError:
@@ -130,8 +133,27 @@ class Supervisor:
                 raise
             finally:
                 self._running = None
-            if self.on_finished and not task.cancelled():
+            if not task.cancelled():
+                await self._after(task)
+
+    async def _begin_next(self) -> asyncio.Task[None] | None:
+        async with self._choosing:
+            jobs = await self._database.run(lambda store: store.jobs.unfinished())
+            if not jobs:
+                return None
+            task = asyncio.create_task(self._run_job(jobs[0]))
+            self._running = (jobs[0].id, task)
+            return task
+
+    async def _after(self, task: asyncio.Task[None]) -> None:
+        """Start what is due next. A failure here is the disk's: wait, and do not spin."""
+        try:
+            task.result()
+            if self.on_finished:
                 await self.on_finished()
+        except ShammahError as error:
+            log.error("the job's end could not be recorded", problem=error.message)
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _run_job(self, job: Job) -> None:
         log.info("job begins", job=job.id, state=job.state, attempt=job.attempt)
