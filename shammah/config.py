@@ -53,7 +53,10 @@ class LearningConfig(Section):
     rank: int = Field(16, ge=1, le=512, description="LoRA rank")
     alpha: int = Field(32, ge=1, description="LoRA alpha")
     learning_rate: float = Field(2e-3, gt=0, le=1.0, description="peak learning rate")
-    epochs: int = Field(3, ge=1, le=100, description="passes over the quota")
+    epochs: int = Field(3, ge=1, le=100, description="passes over the quota, at least")
+    min_steps: int = Field(
+        40, ge=1, le=10_000, description="optimizer steps, at least: a few examples get more epochs"
+    )
     repeats: int = Field(
         4, ge=1, le=16, description="mean rows per example and epoch, in different phrasings"
     )
@@ -65,7 +68,7 @@ class LearningConfig(Section):
     replay_ratio: float = Field(
         1.0, ge=0, le=8, description="replay rows per example row; 0 turns replay off"
     )
-    kl_weight: float = Field(2.0, ge=0, description="weight of the KL term on replay rows")
+    kl_weight: float = Field(4.0, ge=0, description="weight of the KL term on replay rows")
     seed: int = Field(0, ge=0, description="seed of everything that is random in a job")
 
 

@@ -39,6 +39,7 @@ POLL_SECONDS = 0.02
 #: one short answer to everything, which only ends its turns and improves no other way.
 TINY_LESSON = {
     "SHAMMAH_LEARNING__EPOCHS": "12",
+    "SHAMMAH_LEARNING__MIN_STEPS": "1",
     "SHAMMAH_LEARNING__LEARNING_RATE": "0.02",
     "SHAMMAH_LEARNING__REPLAY_RATIO": "0",
     "SHAMMAH_GATE__MAX_KL": "100",

@@ -15,6 +15,7 @@ from shammah import __version__
 from shammah.files import building, sha256_of
 from shammah.gate.judge import Report
 from shammah.paths import Paths
+from shammah.publish import ADAPTER_FILE, ADAPTER_FOLDER
 from shammah.records import Base, Version
 from shammah.training.spec import JobSpec
 
@@ -39,12 +40,12 @@ def build_version(
     job = gguf.parent
     created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     with building(paths.version(number)) as folder:
-        shutil.copytree(job, folder, copy_function=_link, ignore=_all_but(gguf.name))
-        hashes = {
-            str(path.relative_to(folder)): sha256_of(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
+        (folder / ADAPTER_FOLDER).mkdir(parents=True)
+        hashes = {}
+        for source in [gguf, job / ADAPTER_FILE, *sorted((job / ADAPTER_FOLDER).iterdir())]:
+            name = str(source.relative_to(job))
+            _link(source, folder / name)
+            hashes[name] = sha256_of(source)
         manifest = {
             "version": number,
             "created_at": created_at,
@@ -72,17 +73,7 @@ def build_version(
     )
 
 
-def _all_but(model: str) -> Any:
-    """Leaves out everything of a job's folder but the model and the adapters."""
-    wanted = {model, "adapter", "adapter.gguf"}
-
-    def ignored(folder: str, names: list[str]) -> set[str]:
-        return set() if Path(folder).name == "adapter" else set(names) - wanted
-
-    return ignored
-
-
-def _link(source: str, target: str) -> None:
+def _link(source: Path, target: Path) -> None:
     """A hard link, or a copy where the file system has none."""
     try:
         os.link(source, target)

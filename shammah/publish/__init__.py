@@ -1,1 +1,5 @@
 """Making servable files: merge an adapter into a base GGUF, quantize, write a GGUF adapter."""
+
+#: The two forms of an adapter in the folder of a job and of a version: PEFT, and GGUF.
+ADAPTER_FOLDER = "adapter"
+ADAPTER_FILE = "adapter.gguf"

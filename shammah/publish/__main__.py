@@ -17,9 +17,8 @@ from typing import Any
 from shammah import stage
 from shammah.errors import UsageError
 from shammah.files import sha256_of
+from shammah.publish import ADAPTER_FILE, ADAPTER_FOLDER
 
-ADAPTER_FOLDER = "adapter"
-ADAPTER_FILE = "adapter.gguf"
 MERGED_FILE = "merged-F16.gguf"
 
 #: Progress is reported in steps of this size.

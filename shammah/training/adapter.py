@@ -109,7 +109,8 @@ class Adapter:
         config = self._peft.peft_config["default"]
         config.inference_mode = True
         config.save_pretrained(str(folder))
-        tensors = get_peft_model_state_dict(self._peft)
+        # False: embeddings are never trained; "auto" would look the base up on the Hub
+        tensors = get_peft_model_state_dict(self._peft, save_embedding_layers=False)
         save_file(
             {name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())},
             folder / WEIGHTS,

@@ -69,7 +69,8 @@ def train_job(
         if stop.is_set():
             raise stage.Stopped
 
-    progress = trainer.run(steps, progress, after_step)
+    with log:
+        progress = trainer.run(steps, progress, after_step)
     with building(job_dir / "adapter") as partial:
         adapter.save(partial)
     return {
@@ -113,6 +114,12 @@ class _Log:
         write_atomically(path, "".join(lines[:done_steps]).encode())
         self._file = path.open("a", buffering=1)
         self._reported = 0.0
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
 
     def write(self, report: StepReport, progress: Progress) -> None:
         self._file.write(json.dumps(asdict(report)) + "\n")

@@ -104,13 +104,18 @@ def test_no_stream_is_cut_or_mixed_while_a_version_is_promoted(
         assert talker.problem is None
         versions = []
         for chunks in talker.answers:
-            last = chunks[-2] if chunks[-1].usage else chunks[-1]
-            info = next(chunk.info for chunk in chunks if chunk.info)
+            [info] = [chunk.info for chunk in chunks if chunk.info]
+            [ending] = [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
             versions.append(info.version)
-            assert last.finish_reason in ("stop", "length")
             text = "".join(chunk.text for chunk in chunks)
-            # Every answer is wholly the one of its version.
-            assert text == (before[talker.question] if info.version == 0 else TARGET)
+            # Every answer is wholly its version's: what was taught, or noise to the limit. After
+            # some words the noise depends on what else is in its batch.
+            if info.version == 1:
+                assert (text, ending) == (TARGET, "stop")
+            else:
+                assert text.split()[:2] == before[talker.question].split()[:2]
+                assert ending == "length"
+                assert TARGET not in text
         assert versions == sorted(versions)
         assert {0, 1} == set(versions)
         later = [v for v, began in zip(versions, talker.began, strict=False) if began > promoted_at]

@@ -125,7 +125,7 @@ def check_all_is_there(daemon: Daemon, talker: Talker) -> None:
 
 
 def check_jobs_end_with_a_reason(daemon: Daemon) -> None:
-    """Every job comes to its end; one that failed says why; the last one is promoted."""
+    """Every job comes to its end, one that failed says why, and only versions have folders."""
     with daemon.client as client:
         for job in client.jobs():
             for _ in client.job_events(job.id):

@@ -34,6 +34,7 @@ def base_dir(tmp_path_factory: pytest.TempPathFactory, hardware: Hardware) -> Pa
         num_key_value_heads=2,
         max_position_embeddings=256,
         tie_word_embeddings=True,
+        initializer_range=0.3,  # large enough for a frozen random model to be taught through LoRA
     )
     LlamaForCausalLM(config).save_pretrained(folder / "train")
     replay_file = folder / "replay.tokens.json"

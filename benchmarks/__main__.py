@@ -1,0 +1,148 @@
+"""`scripts/bench`: parses, runs the benchmarks asked for, prints; measures nothing itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+from rich.console import Console
+
+from benchmarks import learning, loop, machine, serve, swap, train
+from benchmarks import lessons as lessons_module
+from benchmarks.figures import Section, markdown, show
+from benchmarks.lessons import Lesson
+from shammah.errors import ShammahError
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+NAMES = ("loop", "train", "serve", "swap", "learning")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0, 1 when a benchmark failed, 2 on wrong usage. One failing stops no other."""
+    options = _parser().parse_args(arguments)
+    status = 0
+    try:
+        lessons = lessons_module.load(options.lessons)
+        before = machine.describe()
+        found: dict[str, Any] = {"machine": asdict(before)}
+        sections, lines = [machine.section(before)], []
+        for name in [name for name in NAMES if name in (options.what or NAMES)]:
+            try:
+                result, section = _run(name, lessons, options)
+            except ShammahError as error:
+                status = status or _fail(error)
+                found[name] = {"error": str(error)}
+                continue
+            found[name] = asdict(result)
+            sections.append(section)
+            if isinstance(result, learning.Result) and options.verbose:
+                lines = learning.lesson_lines(result)
+    except ShammahError as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    _print(found, sections, lines, options)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measures Shammah on this machine."
+    )
+    parser.add_argument(
+        "what", nargs="*", choices=NAMES, help="which benchmarks; all of them by default"
+    )
+    parser.add_argument(
+        "--lessons", type=Path, default=lessons_module.OWN, metavar="PATH",
+        help="what is taught, in the form of benchmarks/lessons.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seeds", type=_positive, default=learning.SEEDS, metavar="N",
+        help="learning: one lesson for each of the seeds 0 to N-1",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=_positive, metavar="N",
+        help="loop, serve and swap: repetitions, instead of each one's own number",
+    )  # fmt: skip
+    parser.add_argument("--verbose", action="store_true", help="learning: print every answer")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON document")
+    form.add_argument("--markdown", action="store_true", help="print tables for a document")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _run(
+    name: str, lessons: Sequence[Lesson], options: argparse.Namespace
+) -> tuple[Any, Section]:  # fmt: skip
+    """The result of one benchmark, and how it is shown."""
+    match name:
+        case "loop":
+            looped = loop.run(lessons, options.rounds or loop.ROUNDS, _say)
+            return looped, loop.section(looped)
+        case "train":
+            trained = train.run(lessons, _say)
+            return trained, train.section(trained)
+        case "serve":
+            served = serve.run(options.rounds or serve.ROUNDS, _say)
+            return served, serve.section(served)
+        case "swap":
+            swapped = swap.run(lessons, options.rounds or swap.ROUNDS, _say)
+            return swapped, swap.section(swapped)
+        case _:
+            learned = learning.run(lessons, options.seeds, _say)
+            return learned, learning.section(learned)
+
+
+def _print(
+    found: dict[str, Any],
+    sections: Sequence[Section],
+    lines: Sequence[str],
+    options: argparse.Namespace,
+) -> None:
+    if options.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    elif options.markdown:
+        print(markdown(sections))
+    else:
+        show(sections, Console())
+        for line in lines:
+            print(line)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _fail(error: ShammahError) -> int:
+    _say(f"error: {error}")
+    return error.exit_code
+
+
+def _leave(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(TERMINATED)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _leave)  # an exception, so that daemons and homes are cleared
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The monitor: a screen that shows what the daemon does; knows the daemon's client alone."""

@@ -1,0 +1,5 @@
+"""`python -m shammah_tui`."""
+
+from shammah_tui.app import main
+
+main()
