@@ -20,6 +20,7 @@ from shammah.errors import DaemonUnreachable, ShammahError
 from shammah.paths import Paths
 from shammah.protocol import BaseView
 from shammah.records import FINAL_STATES, JobState
+from shammah.stage import die_with_parent
 
 #: Told, on stderr, what goes on.
 Say = Callable[[str], None]
@@ -106,12 +107,14 @@ def require_promoted(session: Session, job_id: int) -> None:
 
 @contextlib.contextmanager
 def _process(environment: Mapping[str, str], paths: Paths) -> Iterator[subprocess.Popen[bytes]]:
-    """In a session of its own: Ctrl-C is ours, and ends the daemon the orderly way."""
+    """In a session of its own: Ctrl-C is ours, and ends the daemon the orderly way. Where the
+    kernel can, it ends the daemon also when we are killed and can end nothing."""
     with (paths.logs / "shammahd.err").open("ab") as errors:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "shammah_daemon"],
             env=dict(environment), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             start_new_session=True,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )  # fmt: skip
     try:
         yield process

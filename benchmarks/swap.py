@@ -23,13 +23,12 @@ from shammah.records import Message
 CLIENTS = 2
 ROUNDS = 10
 STREAM_TOKENS = 200
+#: Of usual streaming between the end of one swap and the next.
 PAUSE_SECONDS = 2.0
-#: A gap belongs to a swap when it overlaps the call, or this time after it: the old engine's
-#: process ends then, and the new one computes its first prompts.
-AFTER_SECONDS = 1.0
+_POLL_SECONDS = 0.05
 TARGET_ADDED_SECONDS = 0.050  # DESIGN §11
 
-Span = tuple[float, float]
+Span = tuple[float, float]  # start and end
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,17 @@ class Probe:
     version: int
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One swap as it was driven, on the clock of the streams."""
+
+    start: float  # the rollback was sent
+    answered: float  # it was answered: the other version serves
+    settled: float  # the last stream of the version before has ended
+    before: Probe
+    after: Probe
+
+
 @dataclass
 class Listener:
     """One client that chats without a pause, and when its pieces arrived."""
@@ -68,6 +78,7 @@ class Listener:
     offset: int
     stop: threading.Event
     gaps: list[Span]
+    began: float = 0.0  # the stream that runs
     streams: int = 0
     cut: int = 0
 
@@ -80,6 +91,7 @@ class Listener:
 
     def _stream(self, client: Client, question: str) -> None:
         arrivals, finished = [], False
+        self.began = time.perf_counter()
         try:
             for chunk in client.chat_stream(
                 [Message(role="user", content=question)], temperature=0.0, max_tokens=STREAM_TOKENS
@@ -134,7 +146,8 @@ def section(result: Result) -> Section:
         ],
         notes=[
             f"{len(result.swaps)} swaps between version 0 and 1 while {CLIENTS} clients stream "
-            "answers without a pause. The request before a swap finds the system prompt cached, "
+            "answers without a pause; until their running answers end, both versions' engines "
+            "compute on the same cores. The request before a swap finds the system prompt cached, "
             "the first one after it does not.",
         ],
     )  # fmt: skip
@@ -149,8 +162,8 @@ def _under_load(session: Session, rounds: int) -> Result:
     for thread in threads:
         thread.start()
     try:
-        measured = [_swap(session.client, number) for number in range(rounds)]
         time.sleep(PAUSE_SECONDS)
+        measured = [_swap(session.client, listeners, number) for number in range(rounds)]
     finally:
         stop.set()
         for thread in threads:
@@ -158,23 +171,22 @@ def _under_load(session: Session, rounds: int) -> Result:
     return summarize(listeners, measured)
 
 
-def summarize(
-    listeners: Sequence[Listener], measured: Sequence[tuple[Span, Probe, Probe]]
-) -> Result:
+def summarize(listeners: Sequence[Listener], measured: Sequence[Measured]) -> Result:
     """Gaps of the running streams, sorted by whether a swap was under way."""
     all_gaps = [gap for listener in listeners for gap in listener.gaps]
-    spans = [(start, end + AFTER_SECONDS) for (start, end), _before, _after in measured]
     usual = [
-        b - a for a, b in all_gaps if not any(a < end and b > start for start, end in spans)
-    ]  # fmt: skip
+        end - start
+        for start, end in all_gaps
+        if not any(start < swap.settled and end > swap.start for swap in measured)
+    ]
     swaps = [
         Swap(
-            call_seconds=end - start,
-            longest_gap_seconds=longest_within(all_gaps, start, end + AFTER_SECONDS),
-            first_token_before_seconds=before.first_token_seconds,
-            first_token_after_seconds=after.first_token_seconds,
+            call_seconds=swap.answered - swap.start,
+            longest_gap_seconds=longest_within(all_gaps, swap.start, swap.settled),
+            first_token_before_seconds=swap.before.first_token_seconds,
+            first_token_after_seconds=swap.after.first_token_seconds,
         )
-        for (start, end), before, after in measured
+        for swap in measured
     ]
     return Result(
         swaps=swaps,
@@ -182,18 +194,25 @@ def summarize(
         usual_p99_gap_seconds=quantiles(usual, n=100)[98],
         streams=sum(listener.streams for listener in listeners),
         cut=sum(listener.cut for listener in listeners),
-        answered_by_old=sum(before.version == after.version for _span, before, after in measured),
+        answered_by_old=sum(swap.before.version == swap.after.version for swap in measured),
     )
 
 
-def _swap(client: Client, number: int) -> tuple[Span, Probe, Probe]:
-    """Swap to the other of versions 0 and 1, with a request before and one after."""
-    time.sleep(PAUSE_SECONDS)
+def _swap(client: Client, listeners: Sequence[Listener], number: int) -> Measured:
+    """Swap to the other of versions 0 and 1, with a request before and one after.
+
+    Returns when both engines have been one again for `PAUSE_SECONDS`.
+    """
     before = _probe(client, f"What is {number} plus 1?")
     start = time.perf_counter()
     client.rollback(1 - before.version)
-    end = time.perf_counter()
-    return (start, end), before, _probe(client, f"What is {number} plus 2?")
+    answered = time.perf_counter()
+    after = _probe(client, f"What is {number} plus 2?")
+    while any(listener.began < answered for listener in listeners):
+        time.sleep(_POLL_SECONDS)
+    settled = time.perf_counter()
+    time.sleep(PAUSE_SECONDS)
+    return Measured(start, answered, settled, before, after)
 
 
 def _probe(client: Client, question: str) -> Probe:

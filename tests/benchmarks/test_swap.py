@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.streams import gaps
-from benchmarks.swap import AFTER_SECONDS, Listener, Probe, section, summarize
+from benchmarks.swap import Listener, Measured, Probe, section, summarize
 from shammah.paths import Paths
 
 
@@ -19,11 +19,17 @@ def listener(arrivals: list[float], streams: int = 3, cut: int = 0) -> Listener:
     )
 
 
-def test_gaps_belong_to_the_swap_they_overlap() -> None:
-    steady = [number / 10 for number in range(100)]
-    arrivals = [at for at in steady if not 5.0 < at < 5.4]
-    measured = [((5.1, 5.2), Probe(0.1, version=0), Probe(0.13, version=1))]
-    result = summarize([listener(arrivals), listener(steady, cut=1)], measured)
+STEADY = [number / 10 for number in range(100)]
+
+
+def swapped(version: int) -> Measured:
+    """A swap from version 0 that was asked at 5.1 s; a stream of the old engine ran to 5.9 s."""
+    return Measured(5.1, 5.2, 5.9, Probe(0.1, version=0), Probe(0.13, version=version))
+
+
+def test_gaps_belong_to_the_swap_until_the_old_streams_have_ended() -> None:
+    with_gap = [at for at in STEADY if not 5.45 < at < 5.75]
+    result = summarize([listener(with_gap), listener(STEADY, cut=1)], [swapped(version=1)])
     [swap] = result.swaps
     assert swap.longest_gap_seconds == pytest.approx(0.4)
     assert swap.call_seconds == pytest.approx(0.1)
@@ -33,6 +39,4 @@ def test_gaps_belong_to_the_swap_they_overlap() -> None:
 
 
 def test_a_request_that_the_old_version_answers_is_counted() -> None:
-    steady = [number / 10 for number in range(100)]
-    measured = [((5.1, 5.1 + AFTER_SECONDS), Probe(0.1, version=0), Probe(0.1, version=0))]
-    assert summarize([listener(steady)], measured).answered_by_old == 1
+    assert summarize([listener(STEADY)], [swapped(version=0)]).answered_by_old == 1
