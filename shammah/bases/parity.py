@@ -12,7 +12,7 @@ from shammah.errors import BaseModelError
 
 #: Mean absolute difference of the likeliest tokens' log-probabilities, in nats, between
 #: transformers in fp32 and llama.cpp on the quantized file. llama.cpp computes quantized layers
-#: with int8 activations, which alone moves the embedded base by 0.09 (docs/benchmarks.md); a wrong
+#: with int8 activations: the embedded base differs by 0.066 (docs/benchmarks.md). A wrong
 #: permutation or a missing tensor moves a model by several nats.
 LOGIT_TOLERANCE = 0.5
 

@@ -21,7 +21,7 @@ SIGN_TEST_FROM = 5
 SIGNIFICANCE = 0.05
 
 #: A rise of a mean NLL that is more than noise. The engine's own batching moves the mean NLL of a
-#: row by up to 0.12 nats on the embedded base (int8 activations); see docs/benchmarks.md.
+#: row by up to 0.11 nats on the embedded base (int8 activations); see docs/benchmarks.md.
 NLL_NOISE = 0.15
 
 #: Share of the answers that may be empty, endless or repetitive.
