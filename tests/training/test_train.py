@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_a_job_ended_by_a_signal_goes_on_to_the_same_bytes(
     child = _spawn(job_dir, base_dir)
     while not (job_dir / "log.jsonl").is_file() or len(_log(job_dir)) < 23:
         assert child.poll() is None
+        time.sleep(0.01)
     child.send_signal(signal_number)
     child.communicate()
     assert child.returncode == (STOPPED if signal_number == signal.SIGTERM else -signal.SIGKILL)
