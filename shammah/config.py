@@ -55,7 +55,7 @@ class LearningConfig(Section):
     learning_rate: float = Field(2e-3, gt=0, le=1.0, description="peak learning rate")
     epochs: int = Field(3, ge=1, le=100, description="passes over the quota, at least")
     min_steps: int = Field(
-        40, ge=1, le=10_000, description="optimizer steps, at least: a few examples get more epochs"
+        30, ge=1, le=10_000, description="optimizer steps, at least: a few examples get more epochs"
     )
     repeats: int = Field(
         4, ge=1, le=16, description="mean rows per example and epoch, in different phrasings"

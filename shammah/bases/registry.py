@@ -53,11 +53,14 @@ class Ground:
         self.replay = folder / "replay.jsonl"  # the base's own answers to general prompts
         self.replay_tokens = folder / "replay.tokens.json"
         self.teacher = folder / "teacher.safetensors"  # the base's distributions over its answers
+        self.whitening = folder / "whitening.safetensors"  # how general text fills its layers
         self.reference = folder / "reference.json"  # the same of the served file, for the judge
 
     @property
     def is_ready(self) -> bool:
-        needed = (self.train, self.replay_tokens, self.teacher, self.reference)
+        needed = (
+            self.train, self.replay_tokens, self.teacher, self.whitening, self.reference,
+        )  # fmt: skip
         return all(path.exists() for path in needed)
 
 

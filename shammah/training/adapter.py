@@ -5,6 +5,7 @@ Knows no data and no schedule.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,10 +16,12 @@ from transformers import PreTrainedModel
 
 from shammah.errors import JobError
 from shammah.training.spec import Recipe
+from shammah.training.whitening import Whitening
 
 #: Every linear layer of a llama or qwen2 block (QLoRA, arXiv:2305.14314, section 4).
 TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WEIGHTS = "adapter_model.safetensors"
+_A = ".lora_A."
 _MAX_GRADIENT_NORM = 1.0
 
 
@@ -26,10 +29,17 @@ class Adapter:
     """LoRA on every linear layer of `model`, trained through one flat fp32 master copy.
 
     All adapter tensors are views of one buffer, and so are their gradients: the optimizer's step
-    is then a few operations over one tensor instead of hundreds of small ones.
+    is then a few operations over one tensor instead of hundreds of small ones. The masters of each
+    matrix A are its whitened coordinates: A = masters P.
     """
 
-    def __init__(self, model: PreTrainedModel, recipe: Recipe, base_name: str) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        recipe: Recipe,
+        base_name: str,
+        whitenings: Mapping[str, Whitening],
+    ) -> None:
         torch.manual_seed(recipe.seed)
         config = LoraConfig(
             r=recipe.rank,
@@ -39,22 +49,32 @@ class Adapter:
         )
         self._peft = get_peft_model(model, config, autocast_adapter_dtype=False)
         config.base_model_name_or_path = base_name  # peft sets a path, which moves with the home
-        self._tensors = [p for p in self._peft.parameters() if p.requires_grad]
+        named = [(n, p) for n, p in self._peft.named_parameters() if p.requires_grad]
+        self._tensors = [tensor for _, tensor in named]
         flat = torch.cat([tensor.data.flatten().float() for tensor in self._tensors])
         self.masters = torch.nn.Parameter(flat)
         self._values = flat.to(self._tensors[0].dtype)
         self._gradients = torch.zeros_like(self._values)
+        self._whitened: list[tuple[slice, Whitening]] = []
         offset = 0
-        for tensor in self._tensors:
+        for name, tensor in named:
             span = slice(offset, offset + tensor.numel())
             tensor.data = self._values[span].view_as(tensor)
             tensor.grad = self._gradients[span].view_as(tensor)
+            if _A in name:
+                layer = name.removeprefix("base_model.model.").split(_A)[0]
+                self._whitened.append((span, whitenings[layer].to(tensor.device)))
             offset = span.stop
+        self._publish_masters()
         self.optimizer = torch.optim.AdamW([self.masters], weight_decay=0.0, fused=True)
 
     def gradient(self) -> torch.Tensor:
-        """What was collected since the last step, flat, in float32."""
-        return self._gradients.float()
+        """What was collected since the last step, flat, in float32, by the masters."""
+        gradient = self._gradients.float()
+        for span, whitening in self._whitened:
+            rows = _rows(gradient[span], whitening)
+            rows.copy_(whitening.apply(rows))  # P is symmetric
+        return gradient
 
     def step(self, learning_rate: float) -> None:
         """One AdamW step on the collected gradient."""
@@ -102,6 +122,9 @@ class Adapter:
         if result.unexpected_keys:
             raise JobError(f"the adapter in {folder} has a tensor {result.unexpected_keys[0]}")
         self.masters.data.copy_(self._values)
+        for span, whitening in self._whitened:
+            rows = _rows(self.masters.data[span], whitening)
+            rows.copy_(whitening.invert(rows))
 
     def save(self, folder: Path) -> None:
         """A PEFT folder, loadable by PeftModel.from_pretrained."""
@@ -119,3 +142,11 @@ class Adapter:
 
     def _publish_masters(self) -> None:
         self._values.copy_(self.masters.data)
+        for span, whitening in self._whitened:
+            rows = _rows(self.masters.data[span], whitening)
+            self._values[span].copy_(whitening.apply(rows).flatten())
+
+
+def _rows(flat: torch.Tensor, whitening: Whitening) -> torch.Tensor:
+    """A matrix A [rank, d] as a view of its place in a flat tensor."""
+    return flat.view(-1, len(whitening.directions))

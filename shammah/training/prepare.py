@@ -1,4 +1,4 @@
-"""The stage that makes a base teachable: training weights, probe and teacher, each made once."""
+"""The stage that makes a base teachable: weights, probe, teacher and whitening, each made once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from shammah import stage
 from shammah.errors import BaseModelError
 from shammah.records import Base
-from shammah.training import probe, teacher, weights
+from shammah.training import probe, teacher, weights, whitening
 from shammah.training.model import Hardware, load
 
 
 def prepare_base(base_dir: Path, stop: stage.Stop) -> dict[str, Any]:
-    """Make `train/`, `probe.json` and, where `replay.tokens.json` is, `teacher.safetensors`.
+    """Make `train/`, `probe.json` and, where `replay.tokens.json` is, teacher and whitening.
 
     Returns:
-        Which of the three were made now, and on which device.
+        Which of the four were made now, and on which device.
 
     Raises:
         BaseModelError: the base cannot be read, or transformers does not know it.
@@ -41,16 +41,21 @@ def prepare_base(base_dir: Path, stop: stage.Stop) -> dict[str, Any]:
     _leave_if(stop)
 
     replay_file = base_dir / "replay.tokens.json"
-    teacher_file = base_dir / "teacher.safetensors"
-    if replay_file.is_file() and not teacher.is_current(teacher_file, replay_file):
+    teacher_file = base_dir / teacher.FILE
+    whitening_file = base_dir / whitening.FILE
+    files = (teacher_file, whitening_file)
+    if replay_file.is_file() and not all(teacher.is_current(f, replay_file) for f in files):
         model = load(train_dir, hardware)
+        observer = whitening.Observer(model)
 
         def progress(share: float) -> None:
             _leave_if(stop)
             _report(0.7 + 0.3 * share, "teacher")
 
-        teacher.write(teacher_file, replay_file, model, hardware, progress)
-        made.append("teacher")
+        with observer.watching():
+            teacher.write(teacher_file, replay_file, model, hardware, progress)
+        whitening.write(whitening_file, observer.whitenings(), teacher.identity(replay_file))
+        made += ["teacher", "whitening"]
     return {"made": made, "device": hardware.device.type}
 
 

@@ -17,6 +17,7 @@ from shammah.training.objective import Teacher
 from shammah.training.packing import pack, split
 from shammah.training.spec import Row, load_replay
 
+FILE = "teacher.safetensors"
 #: Tokens kept per position; see docs/benchmarks.md for the share of probability they cover.
 TOP_K = 64
 #: Replay answers are cut here: the KL of a longer answer costs more time than it protects.
@@ -57,7 +58,7 @@ def write(
                 "log_probs": torch.cat([teacher.log_probs for teacher in teachers]),
             },
             partial,
-            metadata=_identity(replay_file),
+            metadata=identity(replay_file),
         )
 
 
@@ -65,7 +66,7 @@ def is_current(path: Path, replay_file: Path) -> bool:
     """Whether `path` was computed from `replay_file` as it is now."""
     try:
         with safe_open(path, framework="pt") as file:
-            return bool(file.metadata() == _identity(replay_file))
+            return bool(file.metadata() == identity(replay_file))
     except (OSError, SafetensorError):
         return False
 
@@ -99,7 +100,8 @@ def _compute(
     return [found[index] for index in range(len(rows))]
 
 
-def _identity(replay_file: Path) -> dict[str, str]:
+def identity(replay_file: Path) -> dict[str, str]:
+    """What everything that is computed from `replay_file` carries in its metadata."""
     return {
         "replay_sha256": sha256_of(replay_file),
         "top_k": str(TOP_K),

@@ -12,7 +12,7 @@ from typing import Any
 from shammah import stage
 from shammah.errors import JobError
 from shammah.files import building, sha256_of, write_atomically
-from shammah.training import checkpoints, schedule, teacher
+from shammah.training import checkpoints, schedule, teacher, whitening
 from shammah.training.adapter import Adapter
 from shammah.training.checkpoints import Progress
 from shammah.training.loop import StepReport, Trainer
@@ -46,7 +46,7 @@ def train_job(
         raise JobError(f"job {spec.job_id} has no rows to train on")
 
     model = load(base_dir / "train", hardware)
-    adapter = Adapter(model, spec.recipe, spec.base)
+    adapter = Adapter(model, spec.recipe, spec.base, whitening.load(base_dir / whitening.FILE))
     if start_adapter is not None:
         adapter.start_from(start_adapter)
     trainer = Trainer(model, adapter, hardware, dataset.rows, replay, spec.recipe.kl_weight)
@@ -85,20 +85,22 @@ def train_job(
 
 
 def _replay(base_dir: Path, spec: JobSpec) -> Replay:
-    replay_file, teacher_file = base_dir / "replay.tokens.json", base_dir / "teacher.safetensors"
+    replay_file = base_dir / "replay.tokens.json"
+    for path in (base_dir / teacher.FILE, base_dir / whitening.FILE):
+        if not replay_file.is_file() or not teacher.is_current(path, replay_file):
+            raise JobError(
+                f"the base {spec.base} has no current {path.name}",
+                hint="start the daemon again: it makes what is missing",
+            )
     if spec.recipe.replay_ratio == 0:
         return Replay([], [])
-    if not replay_file.is_file() or not teacher.is_current(teacher_file, replay_file):
-        raise JobError(
-            f"the base {spec.base} has no current {teacher_file.name}",
-            hint="prepare the base first, or set learning.replay_ratio to 0",
-        )
-    return teacher.load(teacher_file, replay_file)
+    return teacher.load(base_dir / teacher.FILE, replay_file)
 
 
 def _fingerprint(job_dir: Path, base_dir: Path, start_adapter: Path | None) -> str:
     """Of everything that decides what the job makes; only its own checkpoints are resumed."""
-    inputs = [job_dir / "job.json", job_dir / "rows.json", base_dir / "teacher.safetensors"]
+    inputs = [job_dir / "job.json", job_dir / "rows.json"]
+    inputs += [base_dir / teacher.FILE, base_dir / whitening.FILE]
     if start_adapter is not None:
         inputs.append(start_adapter / "adapter_model.safetensors")
     digests = [sha256_of(path) for path in inputs if path.is_file()]

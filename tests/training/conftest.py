@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from shammah.training import teacher
+from shammah.training import teacher, whitening
 from shammah.training.model import Hardware, load
 from shammah.training.spec import Dataset, JobSpec, save_replay
 from tests.training.toys import RECIPE, VOCABULARY, make_rows
@@ -41,7 +41,10 @@ def base_dir(tmp_path_factory: pytest.TempPathFactory, hardware: Hardware) -> Pa
     rows = [replace(row, held_out=index % 5 == 4) for index, row in enumerate(make_rows(10, 1))]
     save_replay(replay_file, rows)
     model = load(folder / "train", hardware)
-    teacher.write(folder / "teacher.safetensors", replay_file, model, hardware, lambda share: None)
+    observer = whitening.Observer(model)
+    with observer.watching():
+        teacher.write(folder / teacher.FILE, replay_file, model, hardware, lambda share: None)
+    whitening.write(folder / whitening.FILE, observer.whitenings(), teacher.identity(replay_file))
     return folder
 
 

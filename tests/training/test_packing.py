@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shammah.training import schedule, teacher
+from shammah.training import schedule, teacher, whitening
 from shammah.training.adapter import Adapter
 from shammah.training.loop import Trainer
 from shammah.training.model import Hardware, load, target_logits
@@ -76,7 +76,7 @@ def test_split_keeps_every_row_once_and_both_limits() -> None:
 
 def _one_step(base_dir: Path, hardware: Hardware) -> tuple[float, float, torch.Tensor]:
     model = load(base_dir / "train", hardware)
-    adapter = Adapter(model, RECIPE, "tiny")
+    adapter = Adapter(model, RECIPE, "tiny", whitening.load(base_dir / whitening.FILE))
     generator = torch.Generator().manual_seed(3)
     for name, tensor in model.named_parameters():  # B is zero at first, and A's gradient with it
         if "lora_B" in name:

@@ -37,11 +37,11 @@ def new_base(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return folder
 
 
-def test_prepare_makes_weights_probe_and_teacher_once(new_base: Path) -> None:
-    assert _made(new_base) == ["train", "probe", "teacher"]
+def test_prepare_makes_each_file_once(new_base: Path) -> None:
+    assert _made(new_base) == ["train", "probe", "teacher", "whitening"]
     assert _made(new_base) == []
     save_replay(new_base / "replay.tokens.json", REPLAY[:1])
-    assert _made(new_base) == ["teacher"]
+    assert _made(new_base) == ["teacher", "whitening"]
 
 
 def test_prepared_weights_are_bf16_and_load_without_the_gguf(new_base: Path) -> None:

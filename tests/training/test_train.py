@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from shammah.errors import JobError
 from shammah.stage import STOPPED, Stop, Stopped
+from shammah.training import teacher, whitening
 from shammah.training.spec import CHILD_ENVIRONMENT, Dataset
 from shammah.training.train import train_job
 
@@ -143,10 +144,13 @@ def test_a_loss_that_is_not_finite_fails_the_job(base_dir: Path, job_dir: Path) 
     assert not (job_dir / "adapter").exists()
 
 
-def test_an_unprepared_base_is_named(base_dir: Path, job_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [teacher.FILE, whitening.FILE])
+def test_what_an_unprepared_base_lacks_is_named(
+    base_dir: Path, job_dir: Path, tmp_path: Path, file: str
+) -> None:
     bare = shutil.copytree(base_dir, tmp_path / "bare")
-    (bare / "teacher.safetensors").unlink()
-    with pytest.raises(JobError, match="tiny"):
+    (bare / file).unlink()
+    with pytest.raises(JobError, match=f"tiny.*{file}"):
         train_job(job_dir, bare, None, Stop())
 
 
