@@ -162,7 +162,7 @@ def status(now: Status) -> str:
         version=now.active_version,
         engine=_engine(now),
         examples=by_status or "none",
-        lesson=f"{until_next_lesson(now.missing)} ({now.waiting} of {now.threshold} wait)",
+        lesson=_lesson(now),
         job=_running(now.job),
         last_job=now.last_job and job_view_end(now.last_job),
         preparation=now.preparation
@@ -185,6 +185,16 @@ def _engine(now: Status) -> str:
     if engine.problem:
         parts.append(engine.problem)
     return ", ".join(parts)
+
+
+def _lesson(now: Status) -> str:
+    """How many examples have come together, and how many wait although a lesson has tried them."""
+    gathered = now.threshold - now.missing
+    tried = now.waiting - gathered
+    text = f"{until_next_lesson(now.missing)} ({gathered} of {now.threshold} so far)"
+    if now.missing <= 0 or tried <= 0:
+        return text
+    return f"{text}; {tried} that the last one tried: /train tries again"
 
 
 def _running(job: JobView | None) -> str | None:

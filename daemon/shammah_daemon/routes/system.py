@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from shammah import __version__
+from shammah.errors import NotFound
 from shammah.protocol import AddBaseRequest, BaseView, Health, JobView, Status
 from shammah.records import Active, Base, ExampleStatus, Job
 from shammah.store.database import Store
@@ -30,7 +31,7 @@ async def status(services: Wired) -> Status:
     """Everything at a glance."""
     active, counts, waiting, fresh, unfinished, last = await services.database.run(_glance)
     threshold = services.config.learning.threshold_examples
-    base = services.bases.get(active.base) if active else None
+    base = _known(services, active)
     return Status(
         version=__version__,
         pid=os.getpid(),
@@ -93,6 +94,16 @@ def _glance(
         store.jobs.unfinished(),
         store.jobs.last_finished(),
     )
+
+
+def _known(services: Services, active: Active | None) -> Base | None:
+    """The active base; None also where its folder is gone: the status must still be told."""
+    if active is None:
+        return None
+    try:
+        return services.bases.get(active.base)
+    except NotFound:
+        return None
 
 
 def _view(job: Job | None) -> JobView | None:
