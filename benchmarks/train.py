@@ -25,6 +25,7 @@ from shammah.errors import JobError
 from shammah.records import Example, ExampleStatus, Job, JobState, Level, Message, Mode
 from shammah.training.spec import CHILD_ENVIRONMENT, Dataset, JobSpec
 from shammah_daemon import lesson as jobs
+from shammah_daemon.choice import Situation
 
 STEPS = 6
 #: The first steps pay for memory and kernels; on so few of them that would be a large share.
@@ -157,8 +158,8 @@ async def _build(session: Session, lessons: Sequence[Lesson]) -> jobs.Lesson:
     examples = [_example(number, lesson, weight) for number, lesson in enumerate(lessons, 1)]
     engine = await Engine.start(Path(base.gguf), session.config.engine, slots=1)
     try:
-        new = {example.id for example in examples}
-        return await jobs.build(job, examples, new, session.config, engine, ChatTemplate.of(base))
+        situation = Situation(examples, new=frozenset(example.id for example in examples))
+        return await jobs.build(job, situation, session.config, engine, ChatTemplate.of(base))
     finally:
         await engine.close()
 

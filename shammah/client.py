@@ -142,7 +142,10 @@ class Client:
     # jobs and versions
 
     def train(self, mode: Mode = Mode.CONSOLIDATE) -> JobView:
-        """Queue a lesson now; an unfinished one that teaches the same is returned instead."""
+        """Queue a lesson now; an unfinished one that teaches the same is returned instead.
+
+        One that cannot be quick, because nothing was taught before, consolidates.
+        """
         return self._call(JobView, "POST", "/api/jobs", TrainRequest(mode=mode))
 
     def jobs(self) -> list[JobView]:

@@ -63,6 +63,12 @@ class LearningConfig(Section):
     phrasings: int = Field(
         13, ge=1, le=13, description="different phrasings of a question that are trained on"
     )
+    threshold_mode: Literal["quick", "consolidate"] = Field(
+        "quick", description="how a lesson at the threshold trains; the first one consolidates"
+    )
+    quick_sample_tokens: int = Field(
+        1500, ge=0, description="tokens of earlier examples that a quick lesson trains on again"
+    )
     batch_rows: int = Field(4, ge=1, le=256, description="example rows per optimizer step")
     warmup_steps: int = Field(5, ge=0, description="steps until the peak learning rate")
     replay_ratio: float = Field(
@@ -75,6 +81,9 @@ class LearningConfig(Section):
 class GateConfig(Section):
     min_learned: float = Field(
         0.5, ge=0, le=1, description="share of the new examples whose answers must hold"
+    )
+    quick_earlier: int = Field(
+        100, ge=0, description="earlier examples that the judge of a quick lesson asks, at most"
     )
     max_kl: float = Field(0.10, gt=0, description="mean KL to the base that rejects, in nats")
     warn_kl: float = Field(0.05, gt=0, description="mean KL to the base that warns, in nats")

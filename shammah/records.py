@@ -34,6 +34,7 @@ class Mode(StrEnum):
     """What a job trains from."""
 
     CONSOLIDATE = "consolidate"  # from the pristine base, on all ready examples
+    QUICK = "quick"  # from the active adapter, on the new examples and a sample of the others
 
 
 class JobState(StrEnum):

@@ -123,7 +123,7 @@ class Learning:
         )
         if unfinished or fresh < self._config.learning.threshold_examples:
             return None
-        return await self._start_job(Mode.CONSOLIDATE)
+        return await self._start_job(Mode(self._config.learning.threshold_mode))
 
     async def _turn(self, turn_id: str | None) -> Turn:
         if turn_id is not None:

@@ -17,11 +17,12 @@ from shammah.bases.template import ChatTemplate
 from shammah.config import Config, LearningConfig
 from shammah.engine.handle import Engine
 from shammah.feedback.phrasings import held_out, phrasings, rephrased
-from shammah.feedback.quotas import quotas, schedule
+from shammah.feedback.quotas import schedule, with_reviews
 from shammah.files import write_atomically
 from shammah.gate.measure import Case
-from shammah.records import Example, Job, Message
+from shammah.records import Example, Job
 from shammah.training.spec import Dataset, JobSpec, Recipe, Row
+from shammah_daemon.choice import Choice, Situation, Start, choose
 
 
 @dataclass(frozen=True)
@@ -46,51 +47,17 @@ def load_cases(folder: Path) -> list[Case]:
 
 
 async def build(
-    job: Job, examples: Sequence[Example], new: set[int], config: Config, engine: Engine,
-    template: ChatTemplate,
-) -> Lesson:  # fmt: skip
-    """The lesson that `examples` make.
-
-    Args:
-        examples: ready ones, in the order of their ids.
-        new: ids of those that the active version was not taught.
-    """
-    recipe = recipe_of(config)
-    learning = config.learning
-    rows: list[Row] = []
-    first_row: list[int] = []  # of each example; its phrasings follow each other
-    cases: list[Case] = []
-    for example in examples:
-        asked = [
-            rephrased(example.messages, p) for p in phrasings(example.question, learning.phrasings)
-        ]
-        reserved = [rephrased(example.messages, p) for p in held_out(example.question)]
-        tokenized = await _tokenize(engine, template, [*asked, *reserved], example)
-        first_row.append(len(rows))
-        rows += [
-            Row(prompt, tokenized.target, example.id) for prompt in tokenized.prompts[: len(asked)]
-        ]
-        cases.append(
-            Case(
-                example_id=example.id,
-                level=example.level,
-                new=example.id in new,
-                question=example.question,
-                target_text=example.target or "",
-                asked=tokenized.prompts[0],
-                held_out=tokenized.prompts[len(asked) :],
-                target=tokenized.target,
-                rejected=tokenized.rejected,
-            )
-        )
-    counts = [b - a for a, b in itertools.pairwise([*first_row, len(rows)])]
-    slots = len(examples) * learning.repeats
-    visits = schedule(
-        quotas([example.weight for example in examples], slots),
-        epochs_of(learning, slots),
-        learning.phrasings,
-        recipe.seed,
-    )
+    job: Job, situation: Situation, config: Config, engine: Engine, template: ChatTemplate
+) -> Lesson:
+    """The lesson that the ready examples make in this situation."""
+    recipe = recipe_of(config, situation.start)
+    tokens = await _question_tokens(situation.examples, engine, template) if situation.start else {}
+    choice = choose(situation, tokens, config, recipe.seed + job.id)
+    material = [
+        await _material(example, example.id in choice.trained, config.learning, engine, template)
+        for example in situation.examples
+        if example.id in choice.trained | choice.judged
+    ]
     return Lesson(
         spec=JobSpec(
             job_id=job.id,
@@ -102,19 +69,71 @@ async def build(
                     "id": example.id,
                     "content_hash": example.content_hash,
                     "weight": example.weight,
-                    "new": example.id in new,
+                    "new": example.id in situation.new,
+                    "trained": example.id in choice.trained,
+                    "judged": example.id in choice.judged,
                 }
-                for example in examples
+                for example in situation.examples
             ],
             quantizations=list(config.gate.quantizations),
+            start_version=situation.start.version if situation.start else 0,
         ),
-        dataset=Dataset(
-            rows=rows,
-            epochs=[
-                [first_row[i] + phrasing % counts[i] for i, phrasing in epoch] for epoch in visits
-            ],
+        dataset=_dataset(
+            [m for m in material if m.example.id in choice.trained], choice, config.learning, recipe
         ),
-        cases=cases,
+        cases=[
+            _case(m, m.example.id in situation.new)
+            for m in material
+            if m.example.id in choice.judged
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class _Material:
+    """One example as token ids."""
+
+    example: Example
+    asked: list[list[int]]  # the question as the user put it, then its other trained phrasings
+    held_out: list[list[int]]
+    target: list[int]
+    rejected: list[int] | None
+
+
+def _dataset(
+    trained: Sequence[_Material], choice: Choice, learning: LearningConfig, recipe: Recipe
+) -> Dataset:
+    """Rows of all phrasings, those of an example one after the other, and the visits to them."""
+    rows = [Row(prompt, m.target, m.example.id) for m in trained for prompt in m.asked]
+    first_row = [0, *itertools.accumulate(len(m.asked) for m in trained)]
+    shares = with_reviews(
+        [m.example.weight for m in trained],
+        [m.example.id in choice.reviewed for m in trained],
+        learning.repeats,
+    )
+    epochs = epochs_of(learning, sum(shares))
+    visits = schedule(shares, epochs, learning.phrasings, recipe.seed)
+    return Dataset(
+        rows=rows,
+        epochs=[
+            [first_row[i] + phrasing % len(trained[i].asked) for i, phrasing in epoch]
+            for epoch in visits
+        ],
+    )
+
+
+def _case(material: _Material, new: bool) -> Case:
+    example = material.example
+    return Case(
+        example_id=example.id,
+        level=example.level,
+        new=new,
+        question=example.question,
+        target_text=example.target or "",
+        asked=material.asked[0],
+        held_out=material.held_out,
+        target=material.target,
+        rejected=material.rejected,
     )
 
 
@@ -127,12 +146,12 @@ def epochs_of(learning: LearningConfig, slots: int) -> int:
     return max(learning.epochs, math.ceil(learning.min_steps * learning.batch_rows / slots))
 
 
-def recipe_of(config: Config) -> Recipe:
-    """The hyperparameters that the settings ask for."""
+def recipe_of(config: Config, start: Start | None) -> Recipe:
+    """The hyperparameters that the settings ask for; an adapter is gone on with in its shape."""
     learning = config.learning
     return Recipe(
-        rank=learning.rank,
-        alpha=learning.alpha,
+        rank=start.rank if start else learning.rank,
+        alpha=start.alpha if start else learning.alpha,
         learning_rate=learning.learning_rate,
         kl_weight=learning.kl_weight,
         replay_ratio=learning.replay_ratio,
@@ -142,18 +161,31 @@ def recipe_of(config: Config) -> Recipe:
     )
 
 
-@dataclass(frozen=True)
-class _Tokenized:
-    prompts: list[list[int]]
-    target: list[int]
-    rejected: list[int] | None
-
-
-async def _tokenize(
-    engine: Engine, template: ChatTemplate, asked: Sequence[list[Message]], example: Example
-) -> _Tokenized:
-    prompts = await engine.tokenize([template.render(m) for m in asked], prompt=True)
+async def _material(
+    example: Example, trained: bool, learning: LearningConfig, engine: Engine,
+    template: ChatTemplate,
+) -> _Material:  # fmt: skip
+    """The example's tokens; of one that is only judged, no phrasings but the judge's."""
+    wordings = phrasings(example.question, learning.phrasings if trained else 1)
+    reserved = held_out(example.question)
+    asked = [template.render(rephrased(example.messages, w)) for w in [*wordings, *reserved]]
+    prompts = await engine.tokenize(asked, prompt=True)
     answers = [text for text in (example.target, example.rejected) if text]
     closed = [template.render_with_target(example.messages, text)[1] for text in answers]
     tokens = await engine.tokenize_targets(closed)
-    return _Tokenized(prompts, tokens[0], tokens[1] if len(tokens) > 1 else None)
+    return _Material(
+        example=example,
+        asked=prompts[: len(wordings)],
+        held_out=prompts[len(wordings) :],
+        target=tokens[0],
+        rejected=tokens[1] if len(tokens) > 1 else None,
+    )
+
+
+async def _question_tokens(
+    examples: Sequence[Example], engine: Engine, template: ChatTemplate
+) -> dict[int, int]:
+    """How long each example's question with its target is."""
+    whole = ["".join(template.render_with_target(e.messages, e.target or "")) for e in examples]
+    tokens = await engine.tokenize(whole, prompt=True)
+    return {example.id: len(ids) for example, ids in zip(examples, tokens, strict=True)}

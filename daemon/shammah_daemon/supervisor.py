@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,23 @@ from shammah.errors import Conflict, EngineCrashed, JobError, ShammahError
 from shammah.files import remove, write_atomically
 from shammah.gate.judge import Report
 from shammah.paths import Paths
+from shammah.publish import ADAPTER_FOLDER
 from shammah.publish.quantizations import ladder
-from shammah.records import Active, Base, Example, Job, JobState, Judgement, Mode, Verdict
+from shammah.records import (
+    Active,
+    Base,
+    Example,
+    Job,
+    JobState,
+    Judgement,
+    Mode,
+    Verdict,
+    Version,
+)
 from shammah.store.database import Store
 from shammah.training.spec import JobSpec
 from shammah_daemon.bases import Bases
+from shammah_daemon.choice import situation_of, start_of
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.hub import Hub
@@ -82,6 +95,8 @@ class Supervisor:
     async def submit(self, mode: Mode) -> Job:
         """Queue a lesson; an unfinished one that teaches the same is returned instead.
 
+        One that cannot be quick, because there is no adapter to go on from, consolidates.
+
         Raises:
             Conflict: there is nothing to teach.
         """
@@ -95,7 +110,7 @@ class Supervisor:
                     "there is nothing to teach yet",
                     hint="mark an answer: /critical, then /fix ANSWER",
                 )
-            job = await self._database.run(lambda store: store.jobs.create(active.base, mode))
+            job = await self._database.run(lambda store: _create(store, active, mode))
         await self._announce(job)
         self._wake.set()
         return job
@@ -187,8 +202,9 @@ class Supervisor:
         await self._enter(job, JobState.TRAINING)
         ground = self._bases.ground(base.name)
         training = await self._stage(
-            job, folder / "train.json", "shammah.training", "train", str(folder), str(ground.folder)
-        )
+            job, folder / "train.json",
+            "shammah.training", "train", str(folder), str(ground.folder), *self._start(spec),
+        )  # fmt: skip
         await self._enter(job, JobState.MERGING)
         merged = await self._stage(
             job, folder / "merge.json", "shammah.publish", "merge", str(folder), base.gguf
@@ -206,6 +222,7 @@ class Supervisor:
                 report = await self._judging.judge(
                     engine, folder, ground.reference, quantization, self._progress(job)
                 )
+                report = naming_sample(report, spec)
                 log.info("judged", job=job.id, quantization=quantization, passed=report.passed)
                 if report.passed:
                     await self._promote(job, base, spec, report, gguf, training, engine)
@@ -226,15 +243,20 @@ class Supervisor:
                     hint=f"'shammah model use {base.name}', then train again",
                 )
             active = lease.active
-            examples, waiting = await self._database.run(
-                lambda store: (store.examples.ready(), store.examples.waiting(active))
+            situation = await self._database.run(
+                lambda store: situation_of(store, job.mode, active)
             )
-            if not examples:
+            if not situation.examples:
                 raise JobError("there is nothing to teach", hint="correct an answer first")
-            new = {example.id for example in waiting}
-            lesson = await build(job, examples, new, self._config, lease.engine, lease.template)
+            lesson = await build(job, situation, self._config, lease.engine, lease.template)
         lesson.save(folder)
         return lesson.spec
+
+    def _start(self, spec: JobSpec) -> list[str]:
+        """What training goes on from, as arguments of its stage."""
+        if not spec.start_version:
+            return []
+        return ["--adapter", str(self._paths.version(spec.start_version) / ADAPTER_FOLDER)]
 
     async def _stage(self, job: Job, result_file: Path, *arguments: str) -> dict[str, Any]:
         """The result of a stage child, run unless its result is on disk already."""
@@ -261,10 +283,7 @@ class Supervisor:
         version = await asyncio.to_thread(
             build_version, self._paths, number, base, spec, report, gguf, training
         )
-        taught = {example["id"]: example["content_hash"] for example in spec.examples}
-        done = await self._database.run(
-            lambda store: store.promote(version, taught, judgements(report))
-        )
+        done = await self._database.run(lambda store: _promote(store, version, spec, report))
         self._judging.keep(engine)
         await self._serving.adopt(servable(self._paths, base, version), engine)
         self._tidy(done)
@@ -353,6 +372,15 @@ def summary_of(job: Job) -> str:
             return ""
 
 
+def naming_sample(report: Report, spec: JobSpec) -> Report:
+    """The report, saying so where only a sample of the earlier examples was asked."""
+    earlier = [example["judged"] for example in spec.examples if not example["new"]]
+    if all(earlier):
+        return report
+    said = f"{sum(earlier)} of {len(earlier)} earlier examples were asked, a sample"
+    return replace(report, warnings=[*report.warnings, said])
+
+
 def judgements(report: Report) -> list[Judgement]:
     """The verdicts of a report, as they are stored per example."""
     stored = []
@@ -368,6 +396,20 @@ def _situation(store: Store) -> tuple[Active, list[Example], list[Example], list
     if active is None:
         raise Conflict("no model is set up", hint="add one with 'shammah model add PATH.gguf'")
     return active, store.examples.waiting(active), store.examples.ready(), store.jobs.unfinished()
+
+
+def _create(store: Store, active: Active, mode: Mode) -> Job:
+    start = start_of(store, mode, active)
+    return store.jobs.create(active.base, mode if start else Mode.CONSOLIDATE)
+
+
+def _promote(store: Store, version: Version, spec: JobSpec, report: Report) -> Job:
+    """Record the version; what its first adapter knew already, it was taught too."""
+    before = store.versions.taught(spec.start_version)
+    own = {example["id"]: example["content_hash"] for example in spec.examples}
+    trained = {example["id"] for example in spec.examples if example["trained"]}
+    taught = before | own
+    return store.promote(version, taught, judgements(report), inherited=taught.keys() - trained)
 
 
 def _cancel(store: Store, job_id: int) -> Job:

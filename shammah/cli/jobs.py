@@ -9,7 +9,7 @@ import typer
 from shammah.cli import output
 from shammah.cli.connection import running, started
 from shammah.errors import JobError
-from shammah.records import JobState
+from shammah.records import JobState, Mode
 
 if TYPE_CHECKING:
     from shammah.client import Client
@@ -21,12 +21,15 @@ Id = Annotated[int, typer.Argument(metavar="ID", help="See 'shammah jobs list'."
 
 
 def train(
+    mode: Annotated[
+        Mode, typer.Option(help="quick: go on from the active version; consolidate: all anew.")
+    ] = Mode.CONSOLIDATE,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until it ends.")] = False,
     as_json: output.Json = False,
 ) -> None:
     """Queue a job now."""
     with started() as client:
-        job = client.train()
+        job = client.train(mode)
         if wait:
             job = _wait_for(client, job)
     _print(job, as_json)

@@ -36,6 +36,13 @@ def quotas(weights: Sequence[int], slots: int) -> list[int]:
     return shares
 
 
+def with_reviews(weights: Sequence[int], reviewed: Sequence[bool], repeats: int) -> list[int]:
+    """Quotas of `repeats` on average for what is learned, and of one for what is only reviewed."""
+    learning = [weight for weight, kept in zip(weights, reviewed, strict=True) if not kept]
+    full = iter(quotas(learning, len(learning) * repeats))
+    return [1 if kept else next(full) for kept in reviewed]
+
+
 def schedule(
     quotas: Sequence[int], epochs: int, phrasing_count: int, seed: int
 ) -> list[list[Visit]]:

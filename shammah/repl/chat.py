@@ -12,7 +12,7 @@ from shammah.client import ChatChunk, Client
 from shammah.config import ChatConfig
 from shammah.errors import JobError, ShammahError, UsageError
 from shammah.protocol import FeedbackReceipt, JobEvent, JobView, ShammahInfo
-from shammah.records import JobState, Level, Message
+from shammah.records import JobState, Level, Message, Mode
 from shammah.repl.conversation import Conversation, Exchange
 from shammah.repl.follow import follow
 from shammah.repl.views import Grid
@@ -184,13 +184,13 @@ class Chat:
 
     # jobs
 
-    def train(self, *, wait: bool) -> None:
+    def train(self, mode: Mode, *, wait: bool) -> None:
         """Queue a job; with `wait`, follow it to its end.
 
         Raises:
             JobError: it was waited for and has not promoted a version.
         """
-        job = self.client.train()
+        job = self.client.train(mode)
         if not wait:
             self.screen.say(f"job {job.id} is {job.state}")
             return

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shammah.errors import UsageError
-from shammah.records import Level
+from shammah.records import Level, Mode
 from shammah.repl import views
 from shammah.repl.chat import Chat
 
@@ -66,9 +66,12 @@ def _status(chat: Chat, argument: str) -> None:
 
 
 def _train(chat: Chat, argument: str) -> None:
-    if argument not in ("", "--wait"):
-        raise UsageError(f"/train does not take {argument!r}", hint="say /train or /train --wait")
-    chat.train(wait=argument == "--wait")
+    words = argument.split()
+    unknown = next((word for word in words if word not in ("quick", "--wait")), None)
+    if unknown is not None:
+        raise UsageError(f"/train does not take {unknown!r}", hint="say /train [quick] [--wait]")
+    mode = Mode.QUICK if "quick" in words else Mode.CONSOLIDATE
+    chat.train(mode, wait="--wait" in words)
 
 
 def _versions(chat: Chat, argument: str) -> None:
@@ -129,7 +132,7 @@ COMMANDS = (
     Command("/good", "[note]", "the last answer is right", _good),
     Command("/fix", "ANSWER", "what the answer should have been", _fix),
     Command("/retry", "", "ask the last question again", _retry),
-    Command("/train", "[--wait]", "teach now what was corrected", _train),
+    Command("/train", "[quick] [--wait]", "teach now what was corrected", _train),
     Command("/examples", "", "what was recorded", _examples),
     Command("/versions", "", "what was learned, version by version", _versions),
     Command("/rollback", "[N]", "serve version N, or the one before", _rollback),

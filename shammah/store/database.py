@@ -6,7 +6,7 @@ Knows no rule of learning: what to record is decided by the callers.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,18 +121,20 @@ class Store:
         version: Version,
         taught: Mapping[int, str],
         judgements: Sequence[Judgement],
+        inherited: Collection[int] = (),
     ) -> Job:
         """Record the version, what it was taught and its verdicts, end its job, move the pointer.
 
         Args:
             taught: the content hash of every example that was trained on, by example id.
+            inherited: those of them that only earlier versions' lessons trained on.
 
         Raises:
             Conflict: the job has ended in the meantime; nothing is recorded.
         """
         with self.transaction():
             self.jobs.require_unfinished(version.job_id)
-            self.versions.add(version, taught)
+            self.versions.add(version, taught, inherited)
             self.verdicts.add(version.job_id, judgements)
             self.pointer.move(Active(base=version.base, version=version.number))
             return self.jobs.update(version.job_id, state=JobState.PROMOTED, report=version.report)

@@ -170,6 +170,11 @@ def create_pointer(db: Database) -> None:
     )
 
 
+def add_rehearsal(db: Database) -> None:
+    """Whether a version's own lesson trained on the example, or one that it builds on."""
+    db.execute("ALTER TABLE taught ADD COLUMN trained INTEGER NOT NULL DEFAULT 1")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -179,6 +184,7 @@ STEPS = (
     create_versions,
     create_verdicts,
     create_pointer,
+    add_rehearsal,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -16,8 +16,14 @@ class Versions:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, version: Version, taught: Mapping[int, str]) -> None:
-        """Record a version and the content hash of every example that it was taught, by id."""
+    def add(
+        self, version: Version, taught: Mapping[int, str], inherited: Collection[int] = ()
+    ) -> None:
+        """Record a version and the content hash of every example that it was taught, by id.
+
+        Args:
+            inherited: those that its own lesson did not train on: the adapter it began with knew.
+        """
         row = asdict(version) | {
             "manifest": to_json(version.manifest),
             "report": to_json(version.report),
@@ -27,7 +33,12 @@ class Versions:
             self._connection.insert_all(
                 "taught",
                 [
-                    {"version": version.number, "example_id": example_id, "content_hash": digest}
+                    {
+                        "version": version.number,
+                        "example_id": example_id,
+                        "content_hash": digest,
+                        "trained": int(example_id not in inherited),
+                    }
                     for example_id, digest in taught.items()
                 ],
             )
@@ -50,6 +61,25 @@ class Versions:
             "SELECT example_id, content_hash FROM taught WHERE version = ?", number
         )
         return {row["example_id"]: row["content_hash"] for row in rows}
+
+    def holds_forgotten(self, number: int) -> bool:
+        """Whether the version was taught an example that was forgotten since."""
+        row = self._connection.row(
+            "SELECT 1 FROM taught JOIN examples ON examples.id = taught.example_id "
+            "WHERE taught.version = ? AND examples.status = 'forgotten' LIMIT 1",
+            number,
+        )
+        return row is not None
+
+    def last_trained(self, base: str) -> dict[int, int]:
+        """Per example the newest version of `base` whose own lesson trained on it."""
+        rows = self._connection.rows(
+            "SELECT example_id, max(version) AS version FROM taught "
+            "JOIN versions ON versions.number = taught.version "
+            "WHERE versions.base = ? AND trained GROUP BY example_id",
+            base,
+        )
+        return {row["example_id"]: row["version"] for row in rows}
 
 
 def _version(row: dict[str, Any]) -> Version:

@@ -74,8 +74,9 @@ class JobSpec:
     base: str
     mode: str
     recipe: Recipe
-    examples: list[dict[str, Any]]  # {id, content_hash, weight, new}
+    examples: list[dict[str, Any]]  # {id, content_hash, weight, new, trained, judged}
     quantizations: list[str]
+    start_version: int = 0  # whose adapter training goes on from; 0: none, the pristine base
 
     def save(self, path: Path) -> None:
         write_atomically(path, json.dumps(asdict(self), indent=2).encode())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shammah.feedback.quotas import quotas, schedule
+from shammah.feedback.quotas import quotas, schedule, with_reviews
 
 weights_lists = st.lists(st.integers(1, 1000), min_size=1, max_size=40)
 quota_lists = st.lists(st.integers(1, 12), min_size=1, max_size=12)
@@ -96,3 +96,9 @@ def test_the_seed_decides_the_order() -> None:
     assert schedule(shares, 3, 4, seed=1) != schedule(shares, 3, 4, seed=2)
     first, second, _ = schedule(shares, 3, 1, seed=1)
     assert first != second
+
+
+def test_what_is_reviewed_gets_one_visit_and_takes_none_from_what_is_learned() -> None:
+    assert with_reviews([10, 10, 10], [False, True, False], repeats=4) == [4, 1, 4]
+    assert with_reviews([10, 3, 1], [True, False, False], repeats=4) == [1, 6, 2]
+    assert with_reviews([10, 3], [True, True], repeats=4) == [1, 1]

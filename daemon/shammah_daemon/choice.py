@@ -1,0 +1,101 @@
+"""Which examples a lesson trains on, and which its judge asks. Knows no tokens and no process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shammah.config import Config
+from shammah.feedback.rehearsal import MASTERED_AFTER, Earlier, mastered, sample
+from shammah.records import Active, Example, Mode, Verdict
+from shammah.store.database import Store
+
+
+@dataclass(frozen=True)
+class Start:
+    """The version whose adapter a quick lesson goes on from, and the shape of that adapter."""
+
+    version: int
+    rank: int
+    alpha: int
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is known of the examples when a lesson is chosen; all but `examples` by id."""
+
+    examples: Sequence[Example]  # ready ones, in the order of their ids
+    new: frozenset[int]  # the active version was not taught them
+    mastered: frozenset[int] = frozenset()
+    wrong: frozenset[int] = frozenset()  # by the newest gate that asked them
+    idle_versions: Mapping[int, int] = field(default_factory=dict)
+    start: Start | None = None  # of a quick lesson; None begins with the pristine base
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a lesson does with the examples, by id."""
+
+    trained: frozenset[int]
+    judged: frozenset[int]
+    reviewed: frozenset[int]  # trained on once an epoch, to keep them up
+
+
+def start_of(store: Store, mode: Mode, active: Active) -> Start | None:
+    """Where a lesson begins. An adapter that knows a forgotten example is never gone on from."""
+    if mode is not Mode.QUICK or not active.version:
+        return None
+    if store.versions.holds_forgotten(active.version):
+        return None
+    recipe = store.versions.get(active.version).manifest["job"]["recipe"]
+    return Start(active.version, recipe["rank"], recipe["alpha"])
+
+
+def situation_of(store: Store, mode: Mode, active: Active) -> Situation:
+    """What the store knows, for a lesson on the base of `active`."""
+    history = store.verdicts.of_versions(active.base, MASTERED_AFTER)
+    newest = store.verdicts.newest_of_all()
+    trained = store.versions.last_trained(active.base)
+    new = frozenset(example.id for example in store.examples.waiting(active))
+    return Situation(
+        examples=store.examples.ready(),
+        new=new,
+        mastered=frozenset(i for i, found in history.items() if mastered(found)) - new,
+        wrong=frozenset(i for i, found in newest.items() if found is not Verdict.LEARNED),
+        idle_versions={i: max(active.version - number, 0) for i, number in trained.items()},
+        start=start_of(store, mode, active),
+    )
+
+
+def choose(situation: Situation, tokens: Mapping[int, int], config: Config, seed: int) -> Choice:
+    """All examples from the pristine base; from an adapter the new ones and samples of the others.
+
+    Args:
+        tokens: of each example's question and target, where there is a start.
+    """
+    everything = frozenset(example.id for example in situation.examples)
+    if situation.start is None:
+        return Choice(everything, everything, situation.mastered & everything)
+    again = sample(_earlier(situation, tokens), config.learning.quick_sample_tokens, seed)
+    one_each = dict.fromkeys(everything, 1)
+    asked = sample(_earlier(situation, one_each), config.gate.quick_earlier, seed)
+    new = situation.new & everything
+    return Choice(
+        trained=new.union(again),
+        judged=new.union(asked),
+        reviewed=frozenset(again) - situation.wrong,
+    )
+
+
+def _earlier(situation: Situation, costs: Mapping[int, int]) -> list[Earlier]:
+    return [
+        Earlier(
+            id=example.id,
+            weight=example.weight,
+            cost=costs[example.id],
+            wrong=example.id in situation.wrong,
+            idle_versions=situation.idle_versions.get(example.id, 0),
+        )
+        for example in situation.examples
+        if example.id not in situation.new
+    ]
