@@ -27,9 +27,12 @@ from shammah.protocol import (
     FeedbackRequest,
     FixRequest,
     Health,
+    Inbox,
+    InboxItem,
     JobEvent,
     JobView,
     RollbackRequest,
+    SettleRequest,
     ShammahInfo,
     Status,
     TrainRequest,
@@ -134,6 +137,23 @@ class Client:
 
     def example(self, example_id: int) -> ExampleView:
         return self._call(ExampleView, "GET", f"/api/examples/{example_id}")
+
+    def inbox(self) -> list[InboxItem]:
+        """What waits for the user's word, the most urgent kind first."""
+        return self._call(Inbox, "GET", "/api/inbox").data
+
+    def settle(self, first_id: int, second_id: int, holds_id: int | None) -> None:
+        """Which of two examples that ask the same holds; None where both do."""
+        request = SettleRequest(first_id=first_id, second_id=second_id, holds_id=holds_id)
+        self._request("POST", "/api/inbox/settle", request)
+
+    def allow(self, example_id: int) -> FeedbackReceipt:
+        """Learn an example although it may hold a secret."""
+        return self._call(FeedbackReceipt, "POST", f"/api/examples/{example_id}/allow")
+
+    def discard(self, example_id: int) -> ExampleView:
+        """Never complete a draft."""
+        return self._call(ExampleView, "POST", f"/api/examples/{example_id}/discard")
 
     def forget(self, example_id: int) -> ExampleView:
         """Never train on it again."""

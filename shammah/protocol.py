@@ -145,6 +145,9 @@ class FeedbackReceipt(BaseModel):
     waiting: int  # ready examples that the active version was not taught
     missing: int  # how many more start a lesson by themselves
     job_id: int | None  # the lesson that this feedback started
+    secrets: list[str] = []  # kinds of likely secrets; a held example waits for the user's word
+    duplicates: list[int] = []  # ready examples that ask and say the same
+    contradicts: list[int] = []  # ready examples that ask the same and say something else
     message: str  # one or two sentences for the user
 
 
@@ -154,6 +157,9 @@ class Draft(BaseModel):
     example_id: int
     text: str
     source: Literal["note", "model", "none"]
+
+
+InboxKind = Literal["secret", "contradiction", "duplicate", "draft"]
 
 
 class ExampleView(BaseModel):
@@ -170,8 +176,32 @@ class ExampleView(BaseModel):
     note: str | None
     created_at: str
     updated_at: str
+    superseded_by: int | None = None
     taught: bool = False  # whether the active version was taught its present content
     verdict: Verdict | None = None  # of the newest gate that judged it
+
+
+class InboxItem(BaseModel):
+    """Something that waits for the user's word."""
+
+    kind: InboxKind
+    example: ExampleView  # of two that ask the same: the newer one
+    older: ExampleView | None = None
+    secrets: list[str] = []
+
+
+class Inbox(BaseModel):
+    """GET /api/inbox."""
+
+    data: list[InboxItem]
+
+
+class SettleRequest(BaseModel):
+    """POST /api/inbox/settle: which of two examples holds; None where both do."""
+
+    first_id: int
+    second_id: int
+    holds_id: int | None = None
 
 
 # --- jobs and versions ------------------------------------------------------------------------
@@ -289,6 +319,7 @@ class Status(BaseModel):
     active_version: int
     engine: EngineStatus
     examples: dict[str, int]  # by status
+    inbox: dict[InboxKind, int] = {}  # what waits for the user's word
     waiting: int  # ready examples that the active version was not taught
     missing: int  # how many more start a lesson by themselves
     threshold: int

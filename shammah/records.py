@@ -25,8 +25,13 @@ class Level(StrEnum):
 
 
 class ExampleStatus(StrEnum):
-    DRAFT = "draft"  # no accepted target yet: never trained on
+    """Only what is ready is taught, judged and counted."""
+
+    DRAFT = "draft"  # no accepted target yet
+    HELD = "held"  # may hold a secret: waits for the user's word
     READY = "ready"
+    SUPERSEDED = "superseded"  # another answer to the same question holds; kept as history
+    DISCARDED = "discarded"  # a draft that the user did not want to complete
     FORGOTTEN = "forgotten"
 
 
@@ -112,6 +117,7 @@ class Example:
     note: str | None
     created_at: str
     updated_at: str
+    superseded_by: int | None = None  # the example that holds instead
 
     @property
     def question(self) -> str:

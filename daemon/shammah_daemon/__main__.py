@@ -23,6 +23,7 @@ from shammah_daemon.chat import Chat
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.hub import Hub
+from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning
 from shammah_daemon.lifecycle import listening, only_daemon
 from shammah_daemon.models import Models
@@ -97,6 +98,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         serving=serving,
         chat=Chat(config.chat, serving, database),
         learning=learning,
+        inbox=Inbox(database),
         bases=bases,
         models=Models(paths, database, bases, serving),
         supervisor=supervisor,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
 from shammah.config import Config
 from shammah.engine.requests import Sampling
-from shammah.errors import EngineError, NotFound, UsageError
+from shammah.errors import Conflict, EngineError, NotFound, UsageError
 from shammah.feedback.commands import FeedbackCommand, FixCommand
 from shammah.feedback.context import context_of
 from shammah.feedback.drafts import choose, draft_messages
 from shammah.feedback.levels import weight_of
+from shammah.feedback.secrets import secrets_in
 from shammah.feedback.targets import resolve, retarget
+from shammah.feedback.twins import asked, say_the_same, twins_of
 from shammah.protocol import Draft, FeedbackReceipt, FeedbackRequest, FixRequest
 from shammah.records import Active, Example, ExampleStatus, Job, Level, Message, Mode, Turn
 from shammah.store.database import Store
@@ -63,14 +66,15 @@ class Learning:
         if resolved.target is not None:
             await self._check_length(messages, resolved.target)
         weight = weight_of(request.level, self._config.learning)
+        secrets = secrets_in(messages, resolved.target, request.note)
         feedback, example = await self._database.run(
             lambda store: store.record_feedback(
                 turn.id, request.level, weight, request.note, request.correction,
-                messages=messages, status=resolved.status, target=resolved.target,
-                rejected=resolved.rejected,
+                messages=messages, status=guarded(resolved.status, secrets),
+                target=resolved.target, rejected=resolved.rejected,
             )
         )  # fmt: skip
-        return await self._receipt(example, feedback.id)
+        return await self._receipt(example, feedback.id, secrets)
 
     async def fix(self, request: FixRequest) -> FeedbackReceipt:
         """Set the target of an example, or of the one that the newest feedback made.
@@ -82,10 +86,21 @@ class Learning:
         example = await self._database.run(lambda store: _example(store, request.example_id))
         target = retarget(example, request.correction)
         await self._check_length(example.messages, target)
+        secrets = secrets_in(example.messages, target, example.note)
+        status = guarded(ExampleStatus.READY, secrets)
         example = await self._database.run(
-            lambda store: store.examples.set_target(example.id, target)
+            lambda store: store.examples.set_target(example.id, target, status)
         )
-        return await self._receipt(example, None)
+        return await self._receipt(example, None, secrets)
+
+    async def allow(self, example_id: int) -> FeedbackReceipt:
+        """The user's word that an example may be learned although it may hold a secret.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        example = await self._database.run(lambda store: _allow(store, example_id))
+        return await self._receipt(example, None, [])
 
     async def command(
         self, command: FeedbackCommand | FixCommand, history: list[Message]
@@ -154,7 +169,10 @@ class Learning:
             text, _finished = await lease.engine.answer(tokens, Sampling(max_tokens=DRAFT_TOKENS))
         return text
 
-    async def _receipt(self, example: Example, feedback_id: int | None) -> FeedbackReceipt:
+    async def _receipt(
+        self, example: Example, feedback_id: int | None, secrets: list[str]
+    ) -> FeedbackReceipt:
+        twins = await self._find_twins(example)
         job = await self.start_if_due()
         waiting, fresh, running = await self._database.run(
             lambda store: (waiting_count(store), fresh_count(store), store.jobs.unfinished())
@@ -171,8 +189,20 @@ class Learning:
             waiting=waiting,
             missing=missing,
             job_id=job.id if job else None,
-            message=receipt_message(example, missing, job, bool(running)),
+            secrets=secrets,
+            duplicates=[twin.id for twin in twins if same_target(twin, example)],
+            contradicts=[twin.id for twin in twins if not same_target(twin, example)],
+            message=receipt_message(example, missing, job, bool(running))
+            + inbox_message(example, secrets, twins),
         )
+
+    async def _find_twins(self, example: Example) -> list[Example]:
+        """Other ready examples that ask the same, recorded for the inbox."""
+        if example.status is not ExampleStatus.READY:
+            return []
+        questions = await self._database.run(lambda store: store.examples.questions())
+        ids = await asyncio.to_thread(_twins, example, questions)
+        return await self._database.run(lambda store: _record_twins(store, example, ids))
 
 
 def receipt_message(example: Example, missing: int, job: Job | None, running: bool) -> str:
@@ -182,6 +212,8 @@ def receipt_message(example: Example, missing: int, job: Job | None, running: bo
             f"Recorded as {example.level} (weight {example.weight}), example {example.id}. "
             "It is taught once you say what the answer should have been: /fix ANSWER"
         )
+    if example.status is ExampleStatus.HELD:
+        return f"Recorded as {example.level} (weight {example.weight}), example {example.id}."
     what = "this answer" if example.level is Level.GOOD else "your correction"
     text = (
         f"Recorded as {example.level} (weight {example.weight}), example {example.id}: "
@@ -193,6 +225,30 @@ def receipt_message(example: Example, missing: int, job: Job | None, running: bo
         return text + "A lesson is under way; this one is in the next."
     plural = "example" if missing == 1 else "examples"
     return text + f"{missing} more {plural} until the next lesson, or /train now."
+
+
+def inbox_message(example: Example, secrets: Sequence[str], twins: Sequence[Example]) -> str:
+    """What of it waits in the inbox, said once."""
+    text = ""
+    if secrets:
+        text += f" It may hold a secret ({', '.join(secrets)})"
+        held = example.status is ExampleStatus.HELD
+        text += ": it is taught only after you allow it in /review." if held else "."
+    contradicted = [twin.id for twin in twins if not same_target(twin, example)]
+    if contradicted:
+        text += f" It contradicts example {contradicted[-1]}: /review asks which holds."
+    elif twins:
+        text += f" Example {twins[-1].id} teaches the same: see /review."
+    return text
+
+
+def guarded(status: ExampleStatus, secrets: Sequence[str]) -> ExampleStatus:
+    """What may hold a secret is not ready before the user has said so."""
+    return ExampleStatus.HELD if status is ExampleStatus.READY and secrets else status
+
+
+def same_target(one: Example, other: Example) -> bool:
+    return say_the_same(one.target or "", other.target or "")
 
 
 def waiting_count(store: Store) -> int:
@@ -222,3 +278,25 @@ def _example(store: Store, example_id: int | None) -> Example:
             hint="mark an answer first: /critical, then /fix ANSWER",
         )
     return example
+
+
+def _allow(store: Store, example_id: int) -> Example:
+    example = store.examples.get(example_id)
+    if example.status is not ExampleStatus.HELD:
+        raise Conflict(
+            f"example {example_id} is {example.status}: there is nothing to allow",
+            hint="'shammah examples review' shows what waits",
+        )
+    return store.examples.set_status(example_id, ExampleStatus.READY)
+
+
+def _twins(example: Example, questions: Mapping[int, list[Message]]) -> list[int]:
+    others = (asked(number, messages) for number, messages in questions.items())
+    return twins_of(asked(example.id, example.messages), others)
+
+
+def _record_twins(store: Store, example: Example, ids: Sequence[int]) -> list[Example]:
+    store.twins.add((example.id, other) for other in ids)
+    waiting = [pair for pair in store.twins.open() if example.id in pair]
+    others = {other for pair in waiting for other in pair if other != example.id}
+    return [store.examples.get(number) for number in sorted(others)]

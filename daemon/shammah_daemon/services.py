@@ -13,6 +13,7 @@ from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.database import Database
 from shammah_daemon.hub import Hub
+from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning
 from shammah_daemon.models import Models
 from shammah_daemon.serving import Serving
@@ -30,6 +31,7 @@ class Services:
     serving: Serving
     chat: Chat
     learning: Learning
+    inbox: Inbox
     bases: Bases
     models: Models
     supervisor: Supervisor

@@ -101,9 +101,9 @@ class Supervisor:
             Conflict: there is nothing to teach.
         """
         async with self._submitting:
-            active, waiting, ready, unfinished = await self._database.run(_situation)
+            active, ready, unfinished = await self._database.run(_situation)
             for job in unfinished:
-                if self._covers(job, waiting):
+                if self._teaches(job, ready):
                     return job
             if not ready:
                 raise Conflict(
@@ -337,13 +337,13 @@ class Supervisor:
             },
         )
 
-    def _covers(self, job: Job, waiting: Sequence[Example]) -> bool:
-        """Whether an unfinished job teaches all that waits: it has not chosen yet, or chose it."""
+    def _teaches(self, job: Job, ready: Sequence[Example]) -> bool:
+        """Whether an unfinished job teaches what is ready: it has not chosen yet, or chose that."""
         file = self._paths.job(job.id) / "job.json"
         if not file.exists():
             return True
         chosen = {example["content_hash"] for example in JobSpec.load(file).examples}
-        return all(example.content_hash in chosen for example in waiting)
+        return {example.content_hash for example in ready} == chosen
 
     def _tidy(self, job: Job) -> None:
         """Remove a finished job's large files."""
@@ -390,12 +390,12 @@ def judgements(report: Report) -> list[Judgement]:
     return stored
 
 
-def _situation(store: Store) -> tuple[Active, list[Example], list[Example], list[Job]]:
-    """Active version, waiting examples, ready examples, unfinished jobs."""
+def _situation(store: Store) -> tuple[Active, list[Example], list[Job]]:
+    """Active version, ready examples, unfinished jobs."""
     active = store.pointer.active()
     if active is None:
         raise Conflict("no model is set up", hint="add one with 'shammah model add PATH.gguf'")
-    return active, store.examples.waiting(active), store.examples.ready(), store.jobs.unfinished()
+    return active, store.examples.ready(), store.jobs.unfinished()
 
 
 def _create(store: Store, active: Active, mode: Mode) -> Job:

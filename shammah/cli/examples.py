@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -56,14 +57,37 @@ def forget(example_id: Id, as_json: output.Json = False) -> None:
 
 
 @app.command()
-def fix(
+def review(as_json: output.Json = False) -> None:
+    """Go through what waits for your word; list it with --json or without a terminal."""
+    with running() as client:
+        if as_json:
+            output.print_json(client.inbox())
+        elif sys.stdin.isatty() and sys.stdout.isatty():
+            from shammah.repl.review import review
+            from shammah.repl.terminal import TerminalScreen
+
+            review(client, TerminalScreen())
+        else:
+            from shammah.repl import views
+
+            output.print_grid(views.inbox(client.inbox()))
+
+
+@app.command()
+def edit(
     example_id: Id,
-    correction: Annotated[str, typer.Argument(help="What the answer should have been.")],
+    target: Annotated[
+        str | None, typer.Option(help="The answer to teach; else your editor opens.")
+    ] = None,
     as_json: output.Json = False,
 ) -> None:
-    """Set what the answer should have been."""
+    """Change what the answer should have been; the question stays."""
     with running() as client:
-        receipt = client.fix(correction, example_id)
+        if target is None:
+            from shammah.repl import editor
+
+            target = editor.edit(client.example(example_id).target or "")
+        receipt = client.fix(target, example_id)
     if as_json:
         output.print_json(receipt)
     else:

@@ -13,8 +13,10 @@ from shammah.config import ChatConfig
 from shammah.errors import JobError, ShammahError, UsageError
 from shammah.protocol import FeedbackReceipt, JobEvent, JobView, ShammahInfo
 from shammah.records import JobState, Level, Message, Mode
+from shammah.repl import views
 from shammah.repl.conversation import Conversation, Exchange
 from shammah.repl.follow import follow
+from shammah.repl.review import Asker, review
 from shammah.repl.views import Grid
 from shammah.repl.wording import count, job_view_end
 
@@ -48,6 +50,10 @@ class Screen(Protocol):
 
     def ask_correction(self, draft: Callable[[], str]) -> str:
         """What the answer should have been; empty to leave it open."""
+
+    @property
+    def asker(self) -> Asker | None:
+        """Who can be asked; None where nobody is there."""
 
 
 @dataclass
@@ -181,6 +187,13 @@ class Chat:
         except ShammahError as error:
             self.screen.say(f"no draft: {error.message}")
             return ""
+
+    def review(self) -> None:
+        """Go through the inbox with the user; list it where nobody can be asked."""
+        if self.screen.asker is None:
+            self.screen.show_grid(views.inbox(self.client.inbox()))
+        else:
+            review(self.client, self.screen.asker)
 
     # jobs
 

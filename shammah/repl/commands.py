@@ -89,6 +89,10 @@ def _examples(chat: Chat, argument: str) -> None:
     chat.screen.show_grid(views.examples(chat.client.examples()))
 
 
+def _review(chat: Chat, argument: str) -> None:
+    chat.review()
+
+
 def _clear(chat: Chat, argument: str) -> None:
     chat.conversation.clear()
     chat.screen.say("a new conversation")
@@ -134,6 +138,7 @@ COMMANDS = (
     Command("/retry", "", "ask the last question again", _retry),
     Command("/train", "[quick] [--wait]", "teach now what was corrected", _train),
     Command("/examples", "", "what was recorded", _examples),
+    Command("/review", "", "what waits for your word: drafts, contradictions, secrets", _review),
     Command("/versions", "", "what was learned, version by version", _versions),
     Command("/rollback", "[N]", "serve version N, or the one before", _rollback),
     Command("/status", "", "the daemon, the model and the next lesson", _status),

@@ -11,13 +11,16 @@ from shammah.errors import ShammahError, UsageError
 from shammah.protocol import JobEvent
 from shammah.repl import grids, progress
 from shammah.repl.chat import Chat
+from shammah.repl.review import Asker
 from shammah.repl.turn import Turns
 from shammah.repl.views import Grid
 from shammah.repl.wording import error_lines
 
 
 class PipeScreen:
-    """Plain text; nobody is there to be asked for a correction."""
+    """Plain text; nobody is there to be asked."""
+
+    asker: Asker | None = None
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The two prompts of the terminal, for a turn and for a correction, and their keys."""
+"""The prompts of the terminal, for a turn, a correction and a choice, and their keys."""
 
 from __future__ import annotations
 
@@ -69,6 +69,11 @@ def correction_prompt() -> PromptSession[str]:
     session.app.timeoutlen = _ESCAPE_SECONDS
     session.app.ttimeoutlen = _ESCAPE_SECONDS
     return session
+
+
+def choice_prompt() -> PromptSession[str]:
+    """The prompt for one letter out of some."""
+    return PromptSession("? ", reserve_space_for_menu=0)
 
 
 def _newline_keys() -> KeyBindings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from rich.console import Console
 from rich.text import Text
@@ -11,10 +11,11 @@ from shammah import __version__
 from shammah.errors import ShammahError
 from shammah.paths import Paths
 from shammah.protocol import JobEvent
-from shammah.repl import grids, markdown, progress
+from shammah.repl import editor, grids, markdown, progress
 from shammah.repl.chat import Chat
 from shammah.repl.notices import Notices
-from shammah.repl.prompts import correction_prompt, turn_prompt
+from shammah.repl.prompts import choice_prompt, correction_prompt, turn_prompt
+from shammah.repl.review import LEAVE
 from shammah.repl.turn import Turns
 from shammah.repl.views import Grid
 from shammah.repl.watch import JobWatch
@@ -28,6 +29,7 @@ class TerminalScreen:
         self._console = Console(highlight=False)
         self.notices = Notices(self.say)
         self._corrections = correction_prompt()
+        self._choices = choice_prompt()
 
     def say(self, text: str) -> None:
         self._print(text, "dim")
@@ -64,6 +66,25 @@ class TerminalScreen:
         if not correction:
             self.say("kept as a draft, nothing is learned from it; /fix ANSWER completes it")
         return correction
+
+    @property
+    def asker(self) -> TerminalScreen:
+        return self
+
+    def choose(self, options: Mapping[str, str]) -> str:
+        self.say("  ".join(f"[{letter}] {text}" for letter, text in options.items()))
+        while True:
+            try:
+                with self.notices.above_prompt():
+                    typed = self._choices.prompt().strip().casefold()
+            except (EOFError, KeyboardInterrupt):
+                return LEAVE
+            if typed in options:
+                return typed
+            self.say(f"type one of {', '.join(options)}")
+
+    def edit(self, text: str) -> str:
+        return editor.edit(text)
 
     def _wait_for(self, draft: Callable[[], str]) -> str:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shammah.protocol import BaseView, ExampleView, JobView, Status, VersionView
+from shammah.protocol import BaseView, ExampleView, InboxItem, JobView, Status, VersionView
 from shammah.repl.wording import (
     count,
     duration,
@@ -55,12 +55,56 @@ def example(found: ExampleView) -> str:
         level=f"{found.level} (weight {found.weight})",
         status=found.status,
         taught=_taught(found),
+        superseded_by=found.superseded_by,
         note=found.note,
         created=_moment(found.created_at),
     )
     lines += [f"{message['role']}: {message['content']}" for message in found.messages]
     lines += _fields(target=found.target, rejected=found.rejected)
     return printable("\n".join(lines))
+
+
+def inbox(found: list[InboxItem]) -> Grid:
+    return Grid(
+        headings=("kind", "id", "question", "target", "about"),
+        rows=[
+            (
+                item.kind,
+                str(item.example.id),
+                one_line(item.example.question),
+                one_line(item.example.target),
+                _about(item),
+            )
+            for item in found
+        ],
+        empty="nothing waits for you",
+    )
+
+
+def inbox_item(item: InboxItem, waiting: int) -> str:
+    """One item as it is asked about.
+
+    Args:
+        waiting: how many there are, this one included.
+    """
+    example, older = item.example, item.older
+    lines = _fields(
+        waiting=waiting,
+        kind=item.kind,
+        example=example.id,
+        about=_about(item),
+        question=example.question,
+        older_question=older and older.question,
+        answered=example.rejected if item.kind == "draft" else None,
+        note=example.note,
+        target=example.target,
+        older_target=older and older.target,
+    )
+    return printable("\n".join(["", *lines]))
+
+
+def proposal(text: str) -> str:
+    return printable("\n".join(_fields(proposal=text)))
 
 
 def jobs(found: list[JobView]) -> Grid:
@@ -162,6 +206,7 @@ def status(now: Status) -> str:
         version=now.active_version,
         engine=_engine(now),
         examples=by_status or "none",
+        inbox=_waiting(now),
         lesson=_lesson(now),
         job=_running(now.job),
         last_job=now.last_job and job_view_end(now.last_job),
@@ -171,6 +216,24 @@ def status(now: Status) -> str:
         log=now.log_file,
     )
     return printable("\n".join(lines))
+
+
+def _about(item: InboxItem) -> str:
+    match item.kind:
+        case "secret":
+            return f"may hold a {', '.join(item.secrets)}"
+        case "contradiction":
+            return f"example {item.older.id if item.older else 0} gives another answer"
+        case "duplicate":
+            return f"example {item.older.id if item.older else 0} gives the same answer"
+        case "draft":
+            return "what the answer should have been is open"
+
+
+def _waiting(now: Status) -> str | None:
+    """What the inbox holds, with the way to it."""
+    kinds = ", ".join(count(number, kind) for kind, number in now.inbox.items())
+    return kinds and f"{kinds} (/review, or 'shammah examples review')"
 
 
 def _engine(now: Status) -> str:

@@ -115,6 +115,11 @@ class Connection:
                 f"UPDATE {table} SET {places} WHERE id = :id", changes | {"id": row_id}
             )
 
+    def execute(self, sql: str, *parameters: Any) -> None:
+        """Run one statement that gives no rows."""
+        with self.file_errors():
+            self.database.execute(sql, parameters)
+
     @contextmanager
     def file_errors(self) -> Iterator[None]:
         """Turn what SQLite says about the file into a StorageError; let our own mistakes pass."""

@@ -33,17 +33,21 @@ from shammah.store.jobs import Jobs
 from shammah.store.migrations import migrate
 from shammah.store.pointer import Pointer
 from shammah.store.turns import Turns
+from shammah.store.twins import Twins
 from shammah.store.verdicts import Verdicts
 from shammah.store.versions import Versions
 
-#: Reasons: a reader never blocks the writer; what is acknowledged survives a power cut; a row
-#: names only rows that exist; what is overwritten does not stay readable in free pages.
+#: Reasons: a reader never blocks the writer; what is acknowledged survives a power cut; what is
+#: overwritten does not stay readable in free pages.
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",
 )
+
+#: A row names only rows that exist. Set after migrating, for a table that is made anew has to go
+#: while others name it.
+_REFERENCES_HOLD = "PRAGMA foreign_keys = ON"
 
 
 def _utc_now() -> datetime:
@@ -58,6 +62,7 @@ class Store:
         self.turns = Turns(connection)
         self.feedback = FeedbackTable(connection)
         self.examples = Examples(connection)
+        self.twins = Twins(connection)
         self.jobs = Jobs(connection)
         self.events = Events(connection)
         self.versions = Versions(connection)
@@ -78,6 +83,7 @@ class Store:
                 for setting in _SETTINGS:
                     connection.database.execute(setting).fetchall()
                 migrate(connection.database, path)
+                connection.database.execute(_REFERENCES_HOLD)
         except BaseException:
             connection.close()
             raise
@@ -138,6 +144,21 @@ class Store:
             self.verdicts.add(version.job_id, judgements)
             self.pointer.move(Active(base=version.base, version=version.number))
             return self.jobs.update(version.job_id, state=JobState.PROMOTED, report=version.report)
+
+    def settle_twins(self, first_id: int, second_id: int, holds_id: int | None) -> None:
+        """Record the user's word on two examples that ask the same.
+
+        Args:
+            holds_id: the one that holds, the other is kept as history; None where both hold.
+
+        Raises:
+            NotFound: no such two wait for a word.
+        """
+        with self.transaction():
+            self.twins.settle(first_id, second_id)
+            if holds_id is not None:
+                other_id = second_id if holds_id == first_id else first_id
+                self.examples.supersede(other_id, holds_id)
 
     def reject(self, job_id: int, report: dict[str, Any], judgements: Sequence[Judgement]) -> Job:
         """End the job without a version; the pointer stays.

@@ -17,6 +17,10 @@ _WAITING = """
 """
 
 
+#: What a list shows when no status is asked for.
+LISTED = (ExampleStatus.DRAFT, ExampleStatus.HELD, ExampleStatus.READY)
+
+
 class Examples:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -76,6 +80,11 @@ class Examples:
     def count_waiting(self, active: Active) -> int:
         return int(self._connection.value(f"SELECT count(*) {_WAITING}", active.version))
 
+    def questions(self) -> dict[int, list[Message]]:
+        """What every ready example asks, by its id: messages that end with the question."""
+        rows = self._connection.rows("SELECT id, messages FROM examples WHERE status = 'ready'")
+        return {row["id"]: json.loads(row["messages"]) for row in rows}
+
     def counts(self) -> dict[ExampleStatus, int]:
         """How many there are of every status."""
         rows = self._connection.rows(
@@ -85,11 +94,27 @@ class Examples:
             ExampleStatus(row["status"]): row["number"] for row in rows
         }
 
-    def set_target(self, example_id: int, target: str) -> Example:
-        """Accept `target`, as the rules allow it: the example is ready. Raises NotFound."""
+    def set_target(
+        self, example_id: int, target: str, status: ExampleStatus = ExampleStatus.READY
+    ) -> Example:
+        """Accept `target`, as the rules allow it: the example is ready, or held.
+
+        Raises NotFound.
+        """
         with self._connection.transaction():
             example = self.get(example_id)
-            return self._save(replace(example, status=ExampleStatus.READY, target=target))
+            return self._save(replace(example, status=status, target=target, superseded_by=None))
+
+    def set_status(self, example_id: int, status: ExampleStatus) -> Example:
+        """Raises NotFound."""
+        with self._connection.transaction():
+            return self._save(replace(self.get(example_id), status=status))
+
+    def supersede(self, example_id: int, by: int) -> Example:
+        """Keep it as history only: `by` holds instead. Raises NotFound."""
+        with self._connection.transaction():
+            example = self.get(example_id)
+            return self._save(replace(example, status=ExampleStatus.SUPERSEDED, superseded_by=by))
 
     def forget(self, example_id: int) -> Example:
         """Never teach it again. Raises NotFound."""
@@ -100,8 +125,11 @@ class Examples:
             return self._save(replace(example, status=ExampleStatus.FORGOTTEN))
 
     def list(self, status: ExampleStatus | None = None, limit: int = -1) -> list[Example]:
-        """Newest first; forgotten ones only when asked for; all of them with a limit below 0."""
-        wanted = [status] if status else [ExampleStatus.DRAFT, ExampleStatus.READY]
+        """Newest first; those that will never be taught only when asked for.
+
+        All of them with a limit below 0.
+        """
+        wanted = [status] if status else LISTED
         places = ", ".join("?" * len(wanted))
         rows = self._connection.rows(
             f"SELECT * FROM examples WHERE status IN ({places}) ORDER BY id DESC LIMIT ?",
@@ -141,4 +169,5 @@ def _example(row: dict[str, Any]) -> Example:
         note=row["note"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        superseded_by=row["superseded_by"],
     )

@@ -175,6 +175,64 @@ def add_rehearsal(db: Database) -> None:
     db.execute("ALTER TABLE taught ADD COLUMN trained INTEGER NOT NULL DEFAULT 1")
 
 
+def widen_examples(db: Database) -> None:
+    """More statuses. SQLite cannot change a CHECK, so the table is made anew
+    (https://www.sqlite.org/lang_altertable.html#otheralter); its indices go with the old one.
+    """
+    kept = [
+        row["sql"]
+        for row in db.query(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = 'examples'"
+            " AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+        )
+    ]
+    db.execute(
+        """
+        CREATE TABLE wider_examples (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            turn_id TEXT NOT NULL UNIQUE REFERENCES turns (id),
+            feedback_id INTEGER NOT NULL REFERENCES feedback (id),
+            status TEXT NOT NULL CHECK (
+                status IN ('draft', 'held', 'ready', 'superseded', 'discarded', 'forgotten')
+            ),
+            level TEXT NOT NULL,
+            weight INTEGER NOT NULL CHECK (weight >= 1),
+            messages TEXT NOT NULL,
+            target TEXT,
+            rejected TEXT,
+            note TEXT,
+            content_hash TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            superseded_by INTEGER,
+            CHECK (status NOT IN ('held', 'ready') OR target IS NOT NULL),
+            CHECK (target <> rejected),
+            CHECK ((status = 'superseded') = (superseded_by IS NOT NULL))
+        ) STRICT
+        """
+    )
+    db.execute("INSERT INTO wider_examples SELECT *, NULL FROM examples")
+    db.execute("DROP TABLE examples")
+    db.execute("ALTER TABLE wider_examples RENAME TO examples")
+    for sql in kept:
+        db.execute(sql)
+
+
+def create_twins(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE twins (
+            first_id INTEGER NOT NULL REFERENCES examples (id),
+            second_id INTEGER NOT NULL REFERENCES examples (id),
+            found_at TEXT NOT NULL,
+            settled_at TEXT,
+            PRIMARY KEY (first_id, second_id),
+            CHECK (first_id < second_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -185,6 +243,8 @@ STEPS = (
     create_verdicts,
     create_pointer,
     add_rehearsal,
+    widen_examples,
+    create_twins,
 )
 
 

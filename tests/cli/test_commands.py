@@ -14,6 +14,7 @@ from shammah.protocol import (
     BaseView,
     ExampleView,
     FeedbackReceipt,
+    InboxItem,
     JobView,
     Status,
     VersionView,
@@ -92,16 +93,51 @@ def test_feedback_takes_no_other_level(shammah: Shammah) -> None:
     assert shammah("feedback", "awful").returncode == 2
 
 
-def test_examples_are_listed_shown_fixed_and_forgotten(shammah: Shammah) -> None:
+def test_examples_are_listed_shown_edited_and_forgotten(shammah: Shammah) -> None:
     shammah("ask", "why?")
     shammah("feedback", "critical")
     assert "draft" in shammah("examples", "list").stdout
-    assert shammah("examples", "fix", "1", "because").returncode == 0
+    assert shammah("examples", "edit", "1", "--target", "because").returncode == 0
     assert "target:   because" in shammah("examples", "show", "1").stdout
     assert shammah("examples", "forget", "1").returncode == 0
     done = shammah("examples", "list")
     assert done.stdout == ""
     assert "no examples yet" in done.stderr
+
+
+def test_edit_without_a_target_opens_the_editor_on_the_present_one(
+    shammah: Shammah, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shammah("ask", "why?")
+    shammah("feedback", "critical", "--correction", "because")
+    monkeypatch.setenv("EDITOR", "sed -i s/because/why.not/")
+    assert shammah("examples", "edit", "1").returncode == 0
+    assert "target:   why.not" in shammah("examples", "show", "1").stdout
+
+
+def test_an_editor_that_fails_changes_nothing(
+    shammah: Shammah, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shammah("ask", "why?")
+    shammah("feedback", "critical", "--correction", "because")
+    monkeypatch.setenv("EDITOR", "false")
+    done = shammah("examples", "edit", "1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: the editor 'false' ended with exit code 1")
+    assert "target:   because" in shammah("examples", "show", "1").stdout
+
+
+def test_review_without_a_terminal_lists_what_waits(shammah: Shammah) -> None:
+    shammah("ask", "why?")
+    assert "nothing waits for you" in shammah("examples", "review").stderr
+    shammah("feedback", "critical")
+    assert shammah("examples", "review").stdout.splitlines()[1].split()[:3] == [
+        "draft",
+        "1",
+        "why?",
+    ]
+    assert "1 draft (/review" in shammah("status").stdout
+    assert "draft" in shammah(stdin="/review\n").stdout
 
 
 def test_a_table_in_a_pipe_is_not_cropped(shammah: Shammah) -> None:
@@ -164,6 +200,7 @@ def test_an_unknown_record_fails_with_its_id(shammah: Shammah) -> None:
         (("status",), Status),
         (("examples", "list"), ExampleView),
         (("examples", "show", "1"), ExampleView),
+        (("examples", "review"), InboxItem),
         (("jobs", "list"), JobView),
         (("jobs", "show", "1"), JobView),
         (("versions", "list"), VersionView),
@@ -174,7 +211,7 @@ def test_an_unknown_record_fails_with_its_id(shammah: Shammah) -> None:
 def test_json_is_exactly_the_protocols_models(
     shammah: Shammah, arguments: tuple[str, ...], model: type[BaseModel]
 ) -> None:
-    shammah(stdin="why?\n/good\n/train\n")
+    shammah(stdin="how?\n/critical\nwhy?\n/good\n/train\n")
     data = json.loads(shammah(*arguments, "--json").stdout)
     for item in data if isinstance(data, list) else [data]:
         assert model.model_validate(item).model_dump(mode="json") == item

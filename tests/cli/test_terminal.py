@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(60)
 
+SHOW_CURSOR = "\x1b[?25h"
 CTRL_C, CTRL_R, ESCAPE, ENTER = "\x03", "\x12", "\x1b", "\r"
 PASTE_BEGIN, PASTE_END = "\x1b[200~", "\x1b[201~"
 
@@ -205,3 +206,51 @@ def test_no_color_is_respected(
     chat.send("/nope" + ENTER)
     chat.expect("error: unknown command")
     assert "\x1b[31m" not in chat.before + chat.after
+
+
+def test_review_goes_through_what_waits(chat: Terminal, shammah: Shammah) -> None:
+    for question in ("one", "two", "three"):
+        shammah("ask", question)
+        shammah("feedback", "critical", "--note", "say it short")
+    chat.send("/review" + ENTER)
+    chat.expect("waiting: *3")
+    chat.expect("proposal: *better answer 0 to one")
+    chat.expect("accept the proposal")
+    chat.send("x" + ENTER)
+    chat.expect("type one of a, n, e, d, s, q")
+    chat.send("n" + ENTER)
+    chat.expect("recorded as critical")
+    chat.expect("waiting: *2")
+    chat.send("d" + ENTER)
+    chat.expect("example 2 is discarded")
+    chat.send("s" + ENTER)
+    chat.expect("nothing else waits")
+    chat.expect("more until")
+    assert leave(chat) == 0
+    listed = shammah("examples", "list").stdout
+    assert "say it short" in listed
+    assert " two" not in listed
+    assert "draft" in listed
+
+
+def test_review_asks_which_of_two_answers_holds(chat: Terminal, shammah: Shammah) -> None:
+    for target in ("because", "why not"):
+        shammah("ask", "why?")
+        shammah("feedback", "critical", "--correction", target)
+    chat.send("/review" + ENTER)
+    chat.expect("kind: *contradiction")
+    chat.expect("older target: *because")
+    chat.send("n" + ENTER)
+    chat.expect("example 2 holds; example 1 is kept as history only")
+    chat.expect("nothing waits for you")
+
+
+def test_review_is_left_at_once(chat: Terminal, shammah: Shammah) -> None:
+    shammah("ask", "why?")
+    shammah("feedback", "critical")
+    chat.send("/review" + ENTER)
+    chat.expect("leave")
+    chat.expect_exact(SHOW_CURSOR)  # the prompt is drawn and reads keys
+    chat.sendeof()
+    chat.expect("more until")
+    assert "draft" in shammah("examples", "list").stdout

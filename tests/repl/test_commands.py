@@ -34,7 +34,7 @@ def test_an_unknown_command_names_itself_and_the_nearest() -> None:
 
 def test_completion_offers_every_command_that_fits() -> None:
     assert completions("/") == [command.name for command in COMMANDS]
-    assert completions("/re") == ["/retry"]
+    assert completions("/re") == ["/retry", "/review"]
 
 
 @pytest.mark.parametrize("typed", ["", "why", "/critical no", "what is /re"])

@@ -199,3 +199,33 @@ def test_what_was_acknowledged_survives_a_kill(database: Path, open_store: Open)
         assert store.turns.by_answer("unfinished") is None
         assert store.turns.get("turn-19") == store.turns.newest()
         assert store.integrity_check() == []
+
+
+def test_a_file_of_the_first_release_keeps_its_examples(
+    open_store: Open, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as first_release:
+        first_release.setattr("shammah.store.migrations.STEPS", STEPS[:7])
+        open_store().close()
+    with closing(sqlite3.connect(database)) as raw, raw:
+        raw.executescript(
+            """
+            INSERT INTO turns VALUES (1, 'turn-1', 'now', 'b', 0, '[]', 'a', x'00', 'stop', 1, 1);
+            INSERT INTO feedback VALUES (4, 'turn-1', 'critical', 10, NULL, NULL, 'now');
+            INSERT INTO examples VALUES
+                (7, 'turn-1', 4, 'ready', 'critical', 10, '[]', 't', 'a', NULL, 'h', 'now', 'now');
+            INSERT INTO jobs (id, base, mode, state, attempt, created_at, progress)
+                VALUES (1, 'b', 'consolidate', 'promoted', 1, 'now', '{}');
+            INSERT INTO verdicts VALUES (7, 1, 'learned', '{}');
+            """
+        )
+        indices = "SELECT name FROM sqlite_master WHERE tbl_name = 'examples' AND type = 'index'"
+        before = sorted(raw.execute(indices).fetchall())
+    with closing(open_store()) as store:
+        assert (store.examples.get(7).target, store.examples.get(7).superseded_by) == ("t", None)
+        assert store.integrity_check() == []
+        assert store.verdicts.newest(7) is not None
+        with pytest.raises(sqlite3.IntegrityError):
+            store._connection.execute("DELETE FROM examples")  # verdicts still name it
+    with closing(sqlite3.connect(database)) as raw:
+        assert sorted(raw.execute(indices).fetchall()) == before

@@ -47,6 +47,19 @@ async def draft(example_id: int, services: Wired) -> Draft:
     return await services.learning.draft(example_id)
 
 
+@router.post("/api/examples/{example_id}/allow")
+async def allow(example_id: int, services: Wired) -> FeedbackReceipt:
+    """Teach it although it may hold a secret."""
+    return await services.learning.allow(example_id)
+
+
+@router.post("/api/examples/{example_id}/discard")
+async def discard(example_id: int, services: Wired) -> ExampleView:
+    """Never complete a draft."""
+    discarded = await services.inbox.discard(example_id)
+    return await services.database.run(lambda store: views_of(store, [discarded])[0])
+
+
 @router.post("/api/examples/{example_id}/forget")
 async def forget(example_id: int, services: Wired) -> ExampleView:
     """Never teach it again."""

@@ -13,6 +13,7 @@ from shammah.errors import NotFound
 from shammah.protocol import AddBaseRequest, BaseView, Health, JobView, Status
 from shammah.records import Active, Base, ExampleStatus, Job
 from shammah.store.database import Store
+from shammah_daemon.inbox import count
 from shammah_daemon.learning import fresh_count, waiting_count
 from shammah_daemon.routes.jobs import job_view
 from shammah_daemon.services import Services, Wired
@@ -30,6 +31,7 @@ async def health() -> Health:
 async def status(services: Wired) -> Status:
     """Everything at a glance."""
     active, counts, waiting, fresh, unfinished, last = await services.database.run(_glance)
+    inbox = await services.database.run(count)
     threshold = services.config.learning.threshold_examples
     base = _known(services, active)
     return Status(
@@ -40,6 +42,7 @@ async def status(services: Wired) -> Status:
         active_version=active.version if active else 0,
         engine=services.serving.status(),
         examples={status: counts.get(status, 0) for status in ExampleStatus},
+        inbox=inbox,
         waiting=waiting,
         missing=max(threshold - fresh, 0),
         threshold=threshold,

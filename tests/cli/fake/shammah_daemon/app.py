@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import count
 
@@ -29,9 +31,12 @@ from shammah.protocol import (
     FeedbackRequest,
     FixRequest,
     Health,
+    Inbox,
+    InboxItem,
     JobEvent,
     JobView,
     RollbackRequest,
+    SettleRequest,
     ShammahInfo,
     Status,
     TrainRequest,
@@ -160,11 +165,8 @@ def build(paths: Paths) -> FastAPI:
     @app.get("/api/examples")
     async def examples(status: ExampleStatus | None = None) -> dict[str, list[ExampleView]]:
         found = reversed(state.examples.values())
-        wanted = [
-            e
-            for e in found
-            if e.status is status or (status is None and e.status is not ExampleStatus.FORGOTTEN)
-        ]
+        shown = (ExampleStatus.DRAFT, ExampleStatus.READY)
+        wanted = [e for e in found if e.status is status or (status is None and e.status in shown)]
         return {"data": wanted}
 
     @app.get("/api/examples/{example_id}")
@@ -175,6 +177,23 @@ def build(paths: Paths) -> FastAPI:
     async def forget(example_id: int) -> ExampleView:
         found = _example(state, example_id)
         found.status = ExampleStatus.FORGOTTEN
+        return found
+
+    @app.get("/api/inbox")
+    async def inbox() -> Inbox:
+        return Inbox(data=_inbox(state))
+
+    @app.post("/api/inbox/settle")
+    async def settle(request: SettleRequest) -> Response:
+        for loser in {request.first_id, request.second_id} - {request.holds_id}:
+            if request.holds_id is not None:
+                state.examples[loser].status = ExampleStatus.SUPERSEDED
+        return Response(status_code=204)
+
+    @app.post("/api/examples/{example_id}/discard")
+    async def discard(example_id: int) -> ExampleView:
+        found = _example(state, example_id)
+        found.status = ExampleStatus.DISCARDED
         return found
 
     @app.post("/api/jobs")
@@ -262,6 +281,7 @@ def build(paths: Paths) -> FastAPI:
             active_version=state.active,
             engine=EngineStatus(state="ready", memory_bytes=123_000_000),
             examples={"ready": state.ready},
+            inbox=dict(Counter(item.kind for item in _inbox(state))),
             waiting=state.ready,
             missing=max(0, THRESHOLD - state.ready),
             threshold=THRESHOLD,
@@ -352,6 +372,20 @@ def _example(state: State, example_id: int) -> ExampleView:
     if example_id not in state.examples:
         raise NotFound(f"no example {example_id}", hint="'shammah examples list' shows them")
     return state.examples[example_id]
+
+
+def _inbox(state: State) -> list[InboxItem]:
+    """Drafts, and ready examples with one question and two targets."""
+    ready = [e for e in state.examples.values() if e.status is ExampleStatus.READY]
+    return [
+        InboxItem(kind="contradiction", example=newer, older=older)
+        for older, newer in itertools.combinations(ready, 2)
+        if older.question == newer.question and older.target != newer.target
+    ] + [
+        InboxItem(kind="draft", example=example)
+        for example in state.examples.values()
+        if example.status is ExampleStatus.DRAFT
+    ]
 
 
 def _job(state: State, job_id: int) -> JobView:
