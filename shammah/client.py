@@ -20,6 +20,8 @@ from shammah.protocol import (
     AddBaseRequest,
     BaseView,
     ChatCompletion,
+    CompareRequest,
+    Comparison,
     Draft,
     ErrorResponse,
     ExampleView,
@@ -37,9 +39,11 @@ from shammah.protocol import (
     Status,
     TrainRequest,
     Usage,
+    UseBaseRequest,
     VersionView,
+    VoteRequest,
 )
-from shammah.records import ExampleStatus, Level, Message, Mode
+from shammah.records import ExampleStatus, LessonMode, Level, Message, Mode, Preference
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -161,7 +165,7 @@ class Client:
 
     # jobs and versions
 
-    def train(self, mode: Mode = Mode.CONSOLIDATE) -> JobView:
+    def train(self, mode: LessonMode = Mode.CONSOLIDATE) -> JobView:
         """Queue a lesson now; an unfinished one that teaches the same is returned instead.
 
         One that cannot be quick, because nothing was taught before, consolidates.
@@ -202,6 +206,18 @@ class Client:
             VersionView, "POST", "/api/versions/rollback", RollbackRequest(version=version)
         )
 
+    def compare(
+        self, question: str, first: int | None = None, second: int | None = None
+    ) -> Comparison:
+        """What two versions answer; left out: the one before the active one, and the active one."""
+        request = CompareRequest(first=first, second=second, question=question)
+        return self._call(Comparison, "POST", "/api/versions/compare", request)
+
+    def vote(self, first: int, second: int, better: Preference) -> None:
+        """Record which of two versions' answers was better, seen blindly."""
+        request = VoteRequest(first=first, second=second, better=better)
+        self._request("POST", "/api/versions/votes", request)
+
     # bases and the daemon
 
     def bases(self) -> list[BaseView]:
@@ -215,8 +231,9 @@ class Client:
         )
         return self._call(BaseView, "POST", "/api/bases", request)
 
-    def use_base(self, name: str) -> BaseView:
-        return self._call(BaseView, "POST", f"/api/bases/{name}/use")
+    def use_base(self, name: str, *, now: bool = False) -> BaseView:
+        """Serve `name`; where `job_id` is set, once that job has taught it what was taught."""
+        return self._call(BaseView, "POST", f"/api/bases/{name}/use", UseBaseRequest(now=now))
 
     def remove_base(self, name: str) -> None:
         self._request("DELETE", f"/api/bases/{name}")

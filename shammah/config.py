@@ -69,6 +69,9 @@ class LearningConfig(Section):
     quick_sample_tokens: int = Field(
         1500, ge=0, description="tokens of earlier examples that a quick lesson trains on again"
     )
+    auto_rollback: bool = Field(
+        False, description="take a version back that does worse than it should; else it is proposed"
+    )
     batch_rows: int = Field(4, ge=1, le=256, description="example rows per optimizer step")
     warmup_steps: int = Field(5, ge=0, description="steps until the peak learning rate")
     replay_ratio: float = Field(

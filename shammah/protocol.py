@@ -6,7 +6,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shammah.records import ExampleStatus, JobState, Level, Mode, Verdict
+from shammah.records import (
+    ExampleStatus,
+    JobState,
+    LessonMode,
+    Level,
+    Mode,
+    Preference,
+    Verdict,
+)
 
 
 class ErrorBody(BaseModel):
@@ -210,7 +218,7 @@ class SettleRequest(BaseModel):
 class TrainRequest(BaseModel):
     """POST /api/jobs."""
 
-    mode: Mode = Mode.CONSOLIDATE
+    mode: LessonMode = Mode.CONSOLIDATE
 
 
 class JobView(BaseModel):
@@ -247,6 +255,16 @@ class JobEvent(BaseModel):
     data: dict[str, Any]
 
 
+class VotesView(BaseModel):
+    """How the version did in blind comparisons."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    won: int = 0
+    lost: int = 0
+    tied: int = 0
+
+
 class VersionView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
@@ -261,12 +279,54 @@ class VersionView(BaseModel):
     manifest: dict[str, Any] = {}
     report: dict[str, Any] = {}
     summary: str = ""
+    votes: VotesView = VotesView()
+
+
+class CompareRequest(BaseModel):
+    """POST /api/versions/compare. Left out: the version before the active one, and the active one.
+
+    Version 0 is the base of the other version, or the active base.
+    """
+
+    first: int | None = None
+    second: int | None = None
+    question: str = Field(min_length=1)
+
+
+class ComparedAnswer(BaseModel):
+    version: int
+    base: str
+    text: str
+
+
+class Comparison(BaseModel):
+    """The greedy answers of two versions to one question."""
+
+    first: ComparedAnswer
+    second: ComparedAnswer
+
+
+class VoteRequest(BaseModel):
+    """POST /api/versions/votes: which answer of a comparison was better, seen blindly."""
+
+    first: int
+    second: int
+    better: Preference
 
 
 class RollbackRequest(BaseModel):
     """POST /api/versions/rollback: to `version`, or to the one that was active before."""
 
     version: int | None = None
+
+
+class RollbackProposal(BaseModel):
+    """The active version does worse than it should: a rollback would help."""
+
+    version: int
+    leads_to: int  # the version that a rollback serves; 0 is the base itself
+    base: str  # of that version
+    reason: str  # a clause: "2 lessons that it was taught had to be corrected again"
 
 
 # --- bases and status -------------------------------------------------------------------------
@@ -278,6 +338,12 @@ class AddBaseRequest(BaseModel):
     path: str
     name: str | None = None
     weights: str | None = None
+
+
+class UseBaseRequest(BaseModel):
+    """POST /api/bases/{name}/use."""
+
+    now: bool = False  # serve it at once, without what was taught
 
 
 class BaseView(BaseModel):
@@ -295,6 +361,7 @@ class BaseView(BaseModel):
     active: bool = False
     prepared: Literal["ready", "preparing", "no", "failed"] = "no"
     problem: str | None = None  # why it cannot be taught
+    job_id: int | None = None  # the unfinished job that teaches it what was taught, to serve then
 
 
 EngineState = Literal["ready", "loading", "swapping", "stopped", "failed"]
@@ -326,6 +393,7 @@ class Status(BaseModel):
     job: JobView | None  # the unfinished one, if any
     last_job: JobView | None  # the newest finished one
     preparation: BaseView | None
+    proposal: RollbackProposal | None = None
     home: str
     log_file: str
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class Message(TypedDict):
@@ -40,6 +40,11 @@ class Mode(StrEnum):
 
     CONSOLIDATE = "consolidate"  # from the pristine base, on all ready examples
     QUICK = "quick"  # from the active adapter, on the new examples and a sample of the others
+    MOVE = "move"  # from another pristine base, on all ready examples; then that base serves
+
+
+#: What a user may ask for; a move is asked for with its base.
+LessonMode = Literal[Mode.CONSOLIDATE, Mode.QUICK]
 
 
 class JobState(StrEnum):
@@ -73,6 +78,23 @@ class Verdict(StrEnum):
     GOT_WORSE = "got_worse"
 
 
+class Preference(StrEnum):
+    """Which of two answers the user found better."""
+
+    FIRST = "first"
+    SECOND = "second"
+    TIE = "tie"
+
+
+@dataclass(frozen=True)
+class Votes:
+    """How the answers of one version did in blind comparisons."""
+
+    won: int
+    lost: int
+    tied: int
+
+
 @dataclass(frozen=True)
 class Turn:
     """One question with its whole context, the answer, and the version that gave it."""
@@ -99,6 +121,14 @@ class Feedback:
     note: str | None
     correction: str | None
     created_at: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Answers of some time, and how many of them were marked critical."""
+
+    answers: int
+    critical: int
 
 
 @dataclass(frozen=True)

@@ -60,13 +60,13 @@ def home_in(folder: Path) -> Paths:
     return paths
 
 
-def lay_tiny_ground(paths: Paths, gguf: Path) -> None:
-    """Add the tiny model and make all that lessons on it need, with the embedded base's replay:
+def lay_tiny_ground(paths: Paths, gguf: Path, name: str = TINY) -> None:
+    """Add a tiny model and make all that lessons on it need, with the embedded base's replay:
     its own answers never end."""
 
     async def work(bases: Bases) -> None:
-        base = await bases.add(AddBaseRequest(path=str(gguf), name=TINY))
-        write_atomically(bases.ground(TINY).replay, embedded.replay())
+        base = await bases.add(AddBaseRequest(path=str(gguf), name=name))
+        write_atomically(bases.ground(name).replay, embedded.replay())
         await bases.groundwork(base)
 
     _with_bases(paths, work)

@@ -18,8 +18,10 @@ from shammah.errors import ShammahError
 from shammah.paths import Paths
 from shammah.store.database import Store
 from shammah_daemon import app, logs
+from shammah_daemon.aftercare import Aftercare
 from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
+from shammah_daemon.comparing import Comparing
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.hub import Hub
@@ -88,7 +90,9 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     stages = Stages(courtesy, paths.logs)
     bases = Bases(paths, Registry(paths), config.engine, stages, courtesy)
     supervisor = Supervisor(paths, config, database, hub, serving, bases, stages, courtesy)
-    learning = Learning(config, database, serving, supervisor.submit)
+    models = Models(paths, database, bases, serving, supervisor)
+    aftercare = Aftercare(config.learning, database, models)
+    learning = Learning(config, database, serving, aftercare, supervisor.submit)
     supervisor.on_finished = learning.start_if_due
     return Services(
         paths=paths,
@@ -100,7 +104,8 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         learning=learning,
         inbox=Inbox(database),
         bases=bases,
-        models=Models(paths, database, bases, serving),
+        models=models,
+        comparing=Comparing(config, database, models, serving, courtesy),
         supervisor=supervisor,
         started=time.monotonic(),
     )

@@ -24,11 +24,13 @@ from shammah.gate.measure import (
     measure_kl,
     measure_targets,
 )
+from shammah.gate.moving import against_former
 from shammah.records import Verdict
 from shammah_daemon.bases import load_reference
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.lesson import load_cases
+from shammah_daemon.moving import Former
 from shammah_daemon.serving import Serving
 
 Progress = Callable[[dict[str, Any]], Awaitable[None]]
@@ -83,10 +85,14 @@ class Judging:
     ) -> Report:
         """The gate's report on the candidate in `engine`; also written to `report.json`."""
         cases, probes = load_cases(folder), load_reference(reference)
-        held_before = await self._held_before(cases)
+        former = Former.load(folder)
         await progress({"stage": "judging", "fraction": 0.0, "detail": "before"})
-        async with self._serving.borrow() as serving:
-            before = [fmean(nll) for nll in await measure_targets(serving, cases)]
+        if former is None:
+            held_before = await self._held_before(cases)
+            async with self._serving.borrow() as serving:
+                before = [fmean(nll) for nll in await measure_targets(serving, cases)]
+        else:
+            held_before, before = [False] * len(cases), former.nll
         await progress({"stage": "judging", "fraction": 0.2, "detail": "lessons"})
         after = await measure_cases(engine, cases)
         await progress({"stage": "judging", "fraction": 0.6, "detail": "general questions"})
@@ -102,6 +108,8 @@ class Judging:
             general_by_base=[probe.answer_text for probe in probes[:GENERAL_ANSWERS]],
         )
         report = judge(evidence, self._config.gate, quantization)
+        if former is not None:
+            report = against_former(report, former.held)
         write_report(folder / "report.json", report)
         await progress({"stage": "judging", "fraction": 1.0, "detail": report.summary})
         return report

@@ -20,6 +20,7 @@ from shammah.feedback.twins import asked, say_the_same, twins_of
 from shammah.protocol import Draft, FeedbackReceipt, FeedbackRequest, FixRequest
 from shammah.records import Active, Example, ExampleStatus, Job, Level, Message, Mode, Turn
 from shammah.store.database import Store
+from shammah_daemon.aftercare import Aftercare
 from shammah_daemon.chat import prompt_tokens
 from shammah_daemon.database import Database
 from shammah_daemon.serving import Serving
@@ -36,9 +37,15 @@ class Learning:
     """Records feedback and starts a lesson when enough has come together."""
 
     def __init__(
-        self, config: Config, database: Database, serving: Serving, start_job: StartJob
+        self,
+        config: Config,
+        database: Database,
+        serving: Serving,
+        aftercare: Aftercare,
+        start_job: StartJob,
     ) -> None:
         self._config = config
+        self._aftercare = aftercare
         self._database = database
         self._serving = serving
         self._start_job = start_job
@@ -74,7 +81,9 @@ class Learning:
                 target=resolved.target, rejected=resolved.rejected,
             )
         )  # fmt: skip
-        return await self._receipt(example, feedback.id, secrets)
+        remark = "" if request.level is Level.GOOD else await self._aftercare.look()
+        receipt = await self._receipt(example, feedback.id, secrets)
+        return receipt.model_copy(update={"message": f"{receipt.message}\n{remark}".rstrip()})
 
     async def fix(self, request: FixRequest) -> FeedbackReceipt:
         """Set the target of an example, or of the one that the newest feedback made.
@@ -261,9 +270,10 @@ def fresh_count(store: Store) -> int:
 
     A lesson that was rejected is not started again by itself with nothing new to learn.
     """
-    last = store.jobs.last_finished()
+    active = store.pointer.active() or Active("", 0)
+    last = store.jobs.last_finished(active.base)  # another base's lesson has tried nothing on it
     tried_until = (last.started_at or last.created_at) if last else ""
-    waiting = store.examples.waiting(store.pointer.active() or Active("", 0))
+    waiting = store.examples.waiting(active)
     return sum(example.updated_at > tried_until for example in waiting)
 
 

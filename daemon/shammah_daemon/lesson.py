@@ -53,8 +53,12 @@ async def build(
     recipe = recipe_of(config, situation.start)
     tokens = await _question_tokens(situation.examples, engine, template) if situation.start else {}
     choice = choose(situation, tokens, config, recipe.seed + job.id)
+
+    def phrasing_count(example: Example) -> int:
+        return config.learning.phrasings if example.id in choice.trained else 1
+
     material = [
-        await _material(example, example.id in choice.trained, config.learning, engine, template)
+        await _material(example, phrasing_count(example), engine, template)
         for example in situation.examples
         if example.id in choice.trained | choice.judged
     ]
@@ -87,6 +91,13 @@ async def build(
             if m.example.id in choice.judged
         ],
     )
+
+
+async def cases_of(
+    examples: Sequence[Example], engine: Engine, template: ChatTemplate
+) -> list[Case]:
+    """The examples as a judge asks them of this engine."""
+    return [_case(await _material(e, 1, engine, template), new=False) for e in examples]
 
 
 @dataclass(frozen=True)
@@ -162,11 +173,10 @@ def recipe_of(config: Config, start: Start | None) -> Recipe:
 
 
 async def _material(
-    example: Example, trained: bool, learning: LearningConfig, engine: Engine,
-    template: ChatTemplate,
-) -> _Material:  # fmt: skip
-    """The example's tokens; of one that is only judged, no phrasings but the judge's."""
-    wordings = phrasings(example.question, learning.phrasings if trained else 1)
+    example: Example, count: int, engine: Engine, template: ChatTemplate
+) -> _Material:
+    """The example's tokens, in at most `count` phrasings besides those of the judge."""
+    wordings = phrasings(example.question, count)
     reserved = held_out(example.question)
     asked = [template.render(rephrased(example.messages, w)) for w in [*wordings, *reserved]]
     prompts = await engine.tokenize(asked, prompt=True)

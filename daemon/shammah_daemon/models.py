@@ -1,22 +1,34 @@
-"""Moves the pointer by hand: rollback, another base. The engine first, then the store."""
+"""Moves the pointer by hand: rollback, another base. The engine first, then the store.
+
+A base that has lessons to learn first is moved to by a job.
+"""
 
 from __future__ import annotations
 
 from shammah.errors import Conflict, NotFound
 from shammah.paths import Paths
-from shammah.records import Active
+from shammah.records import Active, Job
 from shammah.store.database import Store
 from shammah_daemon.bases import Bases
 from shammah_daemon.database import Database
 from shammah_daemon.servable import Servable, servable
 from shammah_daemon.serving import Serving
+from shammah_daemon.supervisor import Supervisor
 
 
 class Models:
     """Chooses what serves."""
 
-    def __init__(self, paths: Paths, database: Database, bases: Bases, serving: Serving) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        database: Database,
+        bases: Bases,
+        serving: Serving,
+        supervisor: Supervisor,
+    ) -> None:
         self._paths = paths
+        self._supervisor = supervisor
         self._database = database
         self._bases = bases
         self._serving = serving
@@ -28,7 +40,7 @@ class Models:
             base = await self._bases.ensure_embedded()
             active = Active(base.name, 0)
             await self._database.run(lambda store: store.pointer.move(active))
-        self._serving.want(await self._servable(active))
+        self._serving.want(await self.servable(active))
 
     async def load(self) -> None:
         """Load what is wanted, and lay the ground for lessons in the background."""
@@ -38,30 +50,36 @@ class Models:
             self._bases.begin_groundwork(self._bases.get(servable.active.base))
 
     async def rollback(self, number: int | None) -> Active:
-        """Serve version `number` of the active base, or what was active before.
+        """Serve version `number`, of whichever base, or what was active before.
 
         Raises:
             NotFound: no such version.
-            Conflict: nothing was active before, or the version belongs to another base.
+            Conflict: nothing was active before, or a job is unfinished and the base would change.
         """
-        active = await self._database.run(lambda store: _target(store, number))
-        return await self._move(active)
+        target = await self._database.run(lambda store: _target(store, number))
+        return await self._move(target)
 
-    async def use_base(self, name: str) -> Active:
-        """Serve `name`: its newest version, or the base itself where nothing was taught yet."""
+    async def use_base(self, name: str, *, now: bool = False) -> Job | None:
+        """Serve `name` and teach it from now on.
+
+        At once, if its newest version, or the base itself, knows all that was taught, or with
+        `now` whatever it knows. Otherwise once a job has taught it: that job is returned, and what
+        serves goes on serving. Asked for the base in use, an unfinished move is given up.
+
+        Raises:
+            NotFound: no such base.
+            Conflict: it would serve at once, but a job is unfinished.
+        """
         base = self._bases.get(name)
-        unfinished, versions = await self._database.run(
-            lambda store: (store.jobs.unfinished(), store.versions.list())
-        )
-        if unfinished:
-            raise Conflict(
-                f"job {unfinished[0].id} is teaching {unfinished[0].base}",
-                hint="wait for it, or 'shammah jobs cancel'",
-            )
-        newest = next((v.number for v in versions if v.base == name), 0)
-        active = await self._move(Active(name, newest))
-        self._bases.begin_groundwork(base)
-        return active
+        active, newest, waiting = await self._database.run(lambda store: _prospect(store, name))
+        if active is not None and active.base == name:
+            await self._supervisor.stay()
+            return None
+        if waiting and not now:
+            return await self._supervisor.move(base)
+        await self._supervisor.stay()
+        await self._move(newest)
+        return None
 
     async def remove_base(self, name: str) -> None:
         """Forget a base that is not in use and has no versions."""
@@ -80,11 +98,19 @@ class Models:
 
     async def _move(self, active: Active) -> Active:
         """The engine first: a file that cannot be loaded must not become active."""
-        await self._serving.use(await self._servable(active))
+        await self._database.run(lambda store: _require_idle(store, active.base))
+        await self._serving.use(await self.servable(active))
         await self._database.run(lambda store: store.pointer.move(active))
+        self._bases.begin_groundwork(self._bases.get(active.base))
         return active
 
-    async def _servable(self, active: Active) -> Servable:
+    async def servable(self, active: Active) -> Servable:
+        """The file of a version.
+
+        Raises:
+            NotFound: there is no such version.
+            BaseModelError: its file is gone.
+        """
         version = None
         if active.version:
             version = await self._database.run(lambda store: store.versions.get(active.version))
@@ -99,10 +125,20 @@ def _target(store: Store, number: int | None) -> Active:
         raise NotFound(f"no version {number}: no model is set up")
     if number == 0:
         return Active(active.base, 0)
-    version = store.versions.get(number)
-    if version.base != active.base:
+    return Active(store.versions.get(number).base, number)
+
+
+def _prospect(store: Store, base: str) -> tuple[Active | None, Active, int]:
+    """What serves, what of `base` would, and how many examples that one was not taught."""
+    newest = Active(base, next((v.number for v in store.versions.list() if v.base == base), 0))
+    return store.pointer.active(), newest, store.examples.count_waiting(newest)
+
+
+def _require_idle(store: Store, base: str) -> None:
+    """A job of the former base would bring that base back when it ends."""
+    active, unfinished = store.pointer.active(), store.jobs.unfinished()
+    if unfinished and active is not None and active.base != base:
         raise Conflict(
-            f"version {number} was taught on the base {version.base!r}, {active.base!r} is in use",
-            hint=f"'shammah model use {version.base}' first",
+            f"job {unfinished[0].id} is teaching {unfinished[0].base}",
+            hint=f"wait for it, or 'shammah jobs cancel {unfinished[0].id}'",
         )
-    return Active(version.base, number)

@@ -11,6 +11,7 @@ from shammah.config import Config
 from shammah.paths import Paths
 from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
+from shammah_daemon.comparing import Comparing
 from shammah_daemon.database import Database
 from shammah_daemon.hub import Hub
 from shammah_daemon.inbox import Inbox
@@ -34,6 +35,7 @@ class Services:
     inbox: Inbox
     bases: Bases
     models: Models
+    comparing: Comparing
     supervisor: Supervisor
     started: float  # time.monotonic()
 

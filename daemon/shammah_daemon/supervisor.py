@@ -37,13 +37,14 @@ from shammah.records import (
 )
 from shammah.store.database import Store
 from shammah.training.spec import JobSpec
+from shammah_daemon import moving
 from shammah_daemon.bases import Bases
 from shammah_daemon.choice import situation_of, start_of
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.hub import Hub
 from shammah_daemon.judging import Judging
-from shammah_daemon.lesson import build
+from shammah_daemon.lesson import Lesson, build
 from shammah_daemon.promotion import build_version
 from shammah_daemon.servable import servable
 from shammah_daemon.serving import Serving
@@ -114,6 +115,31 @@ class Supervisor:
         await self._announce(job)
         self._wake.set()
         return job
+
+    async def move(self, base: Base) -> Job:
+        """Queue the job that teaches every example to another base, which then serves.
+
+        There is one at a time: the same one is returned, one to yet another base is cancelled.
+        """
+        async with self._submitting:
+            for job in await self._moves():
+                if job.base == base.name:
+                    return job
+                await self.cancel(job.id)
+            job = await self._database.run(lambda store: store.jobs.create(base.name, Mode.MOVE))
+        await self._announce(job)
+        self._wake.set()
+        return job
+
+    async def stay(self) -> None:
+        """Cancel an unfinished move: the active base is to go on serving."""
+        async with self._submitting:
+            for job in await self._moves():
+                await self.cancel(job.id)
+
+    async def _moves(self) -> list[Job]:
+        unfinished = await self._database.run(lambda store: store.jobs.unfinished())
+        return [job for job in unfinished if job.mode is Mode.MOVE]
 
     async def cancel(self, job_id: int) -> Job:
         """End an unfinished job; the active version stays.
@@ -195,8 +221,10 @@ class Supervisor:
 
     async def _work(self, job: Job) -> None:
         """All stages from what is on disk."""
-        base = self._bases.get(job.base)
         folder = self._paths.job(job.id)
+        if not (folder / "job.json").exists():
+            job = await self._database.run(lambda store: _on_active_base(store, job))
+        base = self._bases.get(job.base)
         spec = await self._prepare(job, base, folder)
 
         await self._enter(job, JobState.TRAINING)
@@ -236,21 +264,31 @@ class Supervisor:
         if (folder / "job.json").exists():
             return JobSpec.load(folder / "job.json")
         await self._bases.groundwork(base)
+        if job.mode is Mode.MOVE:
+            lesson = await self._prepare_move(job, base, folder)
+        else:
+            lesson = await self._prepare_lesson(job)
+        lesson.save(folder)
+        return lesson.spec
+
+    async def _prepare_move(self, job: Job, base: Base, folder: Path) -> Lesson:
+        async with self._judging.candidate(Path(base.gguf)) as engine:
+            lesson, former = await moving.prepare(
+                job, base, self._config, self._database, self._serving, engine
+            )
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        former.save(folder)
+        return lesson
+
+    async def _prepare_lesson(self, job: Job) -> Lesson:
         async with self._serving.lease() as lease:
-            if lease.active.base != base.name:
-                raise JobError(
-                    f"job {job.id} is for the base {base.name}, but {lease.active.base} is in use",
-                    hint=f"'shammah model use {base.name}', then train again",
-                )
             active = lease.active
             situation = await self._database.run(
                 lambda store: situation_of(store, job.mode, active)
             )
             if not situation.examples:
                 raise JobError("there is nothing to teach", hint="correct an answer first")
-            lesson = await build(job, situation, self._config, lease.engine, lease.template)
-        lesson.save(folder)
-        return lesson.spec
+            return await build(job, situation, self._config, lease.engine, lease.template)
 
     def _start(self, spec: JobSpec) -> list[str]:
         """What training goes on from, as arguments of its stage."""
@@ -396,6 +434,14 @@ def _situation(store: Store) -> tuple[Active, list[Example], list[Job]]:
     if active is None:
         raise Conflict("no model is set up", hint="add one with 'shammah model add PATH.gguf'")
     return active, store.examples.ready(), store.jobs.unfinished()
+
+
+def _on_active_base(store: Store, job: Job) -> Job:
+    """A lesson that was queued before another base came into use teaches that one."""
+    active = store.pointer.active()
+    if job.mode is Mode.MOVE or active is None or active.base == job.base:
+        return job
+    return store.jobs.update(job.id, base=active.base)
 
 
 def _create(store: Store, active: Active, mode: Mode) -> Job:

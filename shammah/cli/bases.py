@@ -47,14 +47,25 @@ def list_(as_json: output.Json = False) -> None:
 
 
 @app.command()
-def use(name: Name, as_json: output.Json = False) -> None:
-    """Serve and teach this base model from now on."""
+def use(
+    name: Name,
+    now: Annotated[
+        bool, typer.Option("--now", help="Serve it at once, without what was taught.")
+    ] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Serve and teach this base model from now on; first it is taught what was taught."""
     with running() as client:
-        base = client.use_base(name)
+        base = client.use_base(name, now=now)
     if as_json:
         output.print_json(base)
-    else:
+    elif base.job_id is None:
         print(f"{base.name} serves now")
+    else:
+        print(
+            f"job {base.job_id} teaches {base.name} what was taught; "
+            "it serves when it has passed the gate"
+        )
 
 
 @app.command()

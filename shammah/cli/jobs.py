@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from shammah.cli import output
 from shammah.cli.connection import running, started
 from shammah.errors import JobError
-from shammah.records import JobState, Mode
+from shammah.records import JobState, LessonMode, Mode
 
 if TYPE_CHECKING:
     from shammah.client import Client
@@ -17,19 +17,22 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Jobs that run, wait or have ended.", no_args_is_help=True)
 
+MODES: dict[str, LessonMode] = {"consolidate": Mode.CONSOLIDATE, "quick": Mode.QUICK}
+
 Id = Annotated[int, typer.Argument(metavar="ID", help="See 'shammah jobs list'.")]
 
 
 def train(
     mode: Annotated[
-        Mode, typer.Option(help="quick: go on from the active version; consolidate: all anew.")
-    ] = Mode.CONSOLIDATE,
+        Literal["consolidate", "quick"],
+        typer.Option(help="consolidate: all anew; quick: go on from the active version."),
+    ] = "consolidate",
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until it ends.")] = False,
     as_json: output.Json = False,
 ) -> None:
     """Queue a job now."""
     with started() as client:
-        job = client.train(mode)
+        job = client.train(MODES[mode])
         if wait:
             job = _wait_for(client, job)
     _print(job, as_json)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from typing import Annotated
 
 import typer
 
 from shammah.cli import output
 from shammah.cli.connection import running
+from shammah.errors import UsageError
 
 app = typer.Typer(help="What was learned, version by version.", no_args_is_help=True)
 
@@ -39,6 +42,36 @@ def show(
         from shammah.repl import views
 
         print(views.version(found))
+
+
+@app.command()
+def compare(
+    words: Annotated[
+        list[str], typer.Argument(metavar="[A B] QUESTION", help="Else the last two that served.")
+    ],
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Without names: say which is better.")
+    ] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Ask two versions the same question and show both answers."""
+    from rich.console import Console
+
+    from shammah.repl import comparing
+
+    wish = comparing.parse(" ".join(words))
+    if blind and (as_json or not sys.stdin.isatty()):
+        raise UsageError("a blind comparison needs a terminal", hint="leave --blind out")
+    with running() as client:
+        found = client.compare(wish.question, wish.first, wish.second)
+        if blind:
+            better = comparing.ask(found, bool(random.getrandbits(1)), Console())
+            client.vote(found.first.version, found.second.version, better)
+            print(comparing.verdict(found, better))
+        elif as_json:
+            output.print_json(found)
+        else:
+            comparing.show(found, Console())
 
 
 @app.command()

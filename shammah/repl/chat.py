@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from shammah.client import ChatChunk, Client
 from shammah.config import ChatConfig
 from shammah.errors import JobError, ShammahError, UsageError
-from shammah.protocol import FeedbackReceipt, JobEvent, JobView, ShammahInfo
-from shammah.records import JobState, Level, Message, Mode
+from shammah.protocol import Comparison, FeedbackReceipt, JobEvent, JobView, ShammahInfo
+from shammah.records import JobState, LessonMode, Level, Message, Preference
 from shammah.repl import views
+from shammah.repl.comparing import Wish, verdict
 from shammah.repl.conversation import Conversation, Exchange
 from shammah.repl.follow import follow
 from shammah.repl.review import Asker, review
@@ -48,6 +49,12 @@ class Screen(Protocol):
     def show_progress(self, events: Iterator[JobEvent]) -> None:
         """A job, until its events end."""
 
+    def show_comparison(self, found: Comparison) -> None:
+        """Two answers side by side, with the names of their versions."""
+
+    def ask_preference(self, found: Comparison, swapped: bool) -> Preference:
+        """The same without the names, the second first where `swapped`; which is better?"""
+
     def ask_correction(self, draft: Callable[[], str]) -> str:
         """What the answer should have been; empty to leave it open."""
 
@@ -79,7 +86,7 @@ class Chat:
     """The state of a chat and what can be done in it.
 
     Args:
-        seed: a new random seed, for `/retry`.
+        seed: a new random number, for `/retry` and for the order of a blind comparison.
     """
 
     def __init__(
@@ -195,9 +202,21 @@ class Chat:
         else:
             review(self.client, self.screen.asker)
 
+    # versions
+
+    def compare(self, wish: Wish) -> None:
+        """Show what two versions answer; blindly, with a vote that is recorded."""
+        found = self.client.compare(wish.question, wish.first, wish.second)
+        if not wish.blind:
+            self.screen.show_comparison(found)
+            return
+        better = self.screen.ask_preference(found, swapped=bool(self._seed() % 2))
+        self.client.vote(found.first.version, found.second.version, better)
+        self.screen.say(verdict(found, better))
+
     # jobs
 
-    def train(self, mode: Mode, *, wait: bool) -> None:
+    def train(self, mode: LessonMode, *, wait: bool) -> None:
         """Queue a job; with `wait`, follow it to its end.
 
         Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shammah.errors import UsageError
 from shammah.records import Level, Mode
-from shammah.repl import views
+from shammah.repl import comparing, views
 from shammah.repl.chat import Chat
 
 
@@ -70,12 +70,16 @@ def _train(chat: Chat, argument: str) -> None:
     unknown = next((word for word in words if word not in ("quick", "--wait")), None)
     if unknown is not None:
         raise UsageError(f"/train does not take {unknown!r}", hint="say /train [quick] [--wait]")
-    mode = Mode.QUICK if "quick" in words else Mode.CONSOLIDATE
-    chat.train(mode, wait="--wait" in words)
+    wait = "--wait" in words
+    chat.train(Mode.QUICK if "quick" in words else Mode.CONSOLIDATE, wait=wait)
 
 
 def _versions(chat: Chat, argument: str) -> None:
     chat.screen.show_grid(views.versions(chat.client.versions()))
+
+
+def _compare(chat: Chat, argument: str) -> None:
+    chat.compare(comparing.parse(argument))
 
 
 def _rollback(chat: Chat, argument: str) -> None:
@@ -140,6 +144,7 @@ COMMANDS = (
     Command("/examples", "", "what was recorded", _examples),
     Command("/review", "", "what waits for your word: drafts, contradictions, secrets", _review),
     Command("/versions", "", "what was learned, version by version", _versions),
+    Command("/compare", "[A B] QUESTION [--blind]", "two versions side by side", _compare),
     Command("/rollback", "[N]", "serve version N, or the one before", _rollback),
     Command("/status", "", "the daemon, the model and the next lesson", _status),
     Command("/system", "[TEXT]", "show or set the system prompt; '-' removes it", _system),

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from rich.console import Console
 
 from shammah.errors import ShammahError, UsageError
-from shammah.protocol import JobEvent
-from shammah.repl import grids, progress
+from shammah.protocol import Comparison, JobEvent
+from shammah.records import Preference
+from shammah.repl import comparing, grids, progress
 from shammah.repl.chat import Chat
 from shammah.repl.review import Asker
 from shammah.repl.turn import Turns
@@ -50,6 +51,12 @@ class PipeScreen:
 
     def show_progress(self, events: Iterator[JobEvent]) -> None:
         progress.show(events, Console(stderr=True))
+
+    def show_comparison(self, found: Comparison) -> None:
+        comparing.show(found, Console())
+
+    def ask_preference(self, found: Comparison, swapped: bool) -> Preference:
+        raise UsageError("a blind comparison needs a terminal", hint="leave --blind out")
 
     def ask_correction(self, draft: Callable[[], str]) -> str:
         return ""

@@ -10,8 +10,9 @@ from rich.text import Text
 from shammah import __version__
 from shammah.errors import ShammahError
 from shammah.paths import Paths
-from shammah.protocol import JobEvent
-from shammah.repl import editor, grids, markdown, progress
+from shammah.protocol import Comparison, JobEvent
+from shammah.records import Preference
+from shammah.repl import comparing, editor, grids, markdown, progress
 from shammah.repl.chat import Chat
 from shammah.repl.notices import Notices
 from shammah.repl.prompts import choice_prompt, correction_prompt, turn_prompt
@@ -54,6 +55,12 @@ class TerminalScreen:
 
     def show_progress(self, events: Iterator[JobEvent]) -> None:
         progress.show(events, self._console)
+
+    def show_comparison(self, found: Comparison) -> None:
+        comparing.show(found, self._console)
+
+    def ask_preference(self, found: Comparison, swapped: bool) -> Preference:
+        return comparing.ask(found, swapped, self._console)
 
     def ask_correction(self, draft: Callable[[], str]) -> str:
         proposal = self._wait_for(draft)

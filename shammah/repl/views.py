@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shammah.protocol import BaseView, ExampleView, InboxItem, JobView, Status, VersionView
+from shammah.protocol import (
+    BaseView,
+    ExampleView,
+    InboxItem,
+    JobView,
+    Status,
+    VersionView,
+    VotesView,
+)
 from shammah.repl.wording import (
     count,
     duration,
@@ -16,6 +24,7 @@ from shammah.repl.wording import (
     printable,
     progress_details,
     progress_short,
+    proposal_line,
     size,
     until_next_lesson,
 )
@@ -174,6 +183,7 @@ def version(found: VersionView) -> str:
         sha256=found.sha256,
         created=_moment(found.created_at),
         result=found.summary,
+        votes=_votes(found.votes),
     )
     lines += _document("manifest", found.manifest) + _document("report", found.report)
     return printable("\n".join(lines))
@@ -207,6 +217,7 @@ def status(now: Status) -> str:
         engine=_engine(now),
         examples=by_status or "none",
         inbox=_waiting(now),
+        proposal=now.proposal and proposal_line(now.proposal),
         lesson=_lesson(now),
         job=_running(now.job),
         last_job=now.last_job and job_view_end(now.last_job),
@@ -264,6 +275,14 @@ def _running(job: JobView | None) -> str | None:
     if job is None:
         return None
     return f"{job.id}, {progress_short(job.progress) or job.state}"
+
+
+def _votes(votes: VotesView) -> str:
+    """`better 3 times, worse 1 time, tied 0 times`, or nothing before the first vote."""
+    said = {"better": votes.won, "worse": votes.lost, "tied": votes.tied}
+    if not any(said.values()):
+        return ""
+    return ", ".join(f"{name} {count(number, 'time')}" for name, number in said.items())
 
 
 def _taught(example: ExampleView) -> str:

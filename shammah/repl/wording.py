@@ -6,7 +6,7 @@ import unicodedata
 from typing import Any
 
 from shammah.errors import ShammahError
-from shammah.protocol import JobEvent, JobView, Status
+from shammah.protocol import JobEvent, JobView, RollbackProposal, Status
 from shammah.records import JobState
 
 _KEPT_CONTROLS = "\n\t"
@@ -96,6 +96,11 @@ def job_sentence(job_id: int, state: JobState, summary: str, version: int | None
         return f"job {job_id}: {summary or 'promoted'}{serves}"
     outcome = "failed" if state is JobState.FAILED else f"was {state}"
     return f"job {job_id} {outcome}" + (f": {summary}" if summary else "")
+
+
+def proposal_line(proposal: RollbackProposal) -> str:
+    """`/rollback to version 3: 2 lessons that it was taught had to be corrected again`."""
+    return f"/rollback to version {proposal.leads_to}: {proposal.reason}"
 
 
 def until_next_lesson(missing: int) -> str:

@@ -36,6 +36,7 @@ from shammah.store.turns import Turns
 from shammah.store.twins import Twins
 from shammah.store.verdicts import Verdicts
 from shammah.store.versions import Versions
+from shammah.store.votes import VotesTable
 
 #: Reasons: a reader never blocks the writer; what is acknowledged survives a power cut; what is
 #: overwritten does not stay readable in free pages.
@@ -68,6 +69,7 @@ class Store:
         self.versions = Versions(connection)
         self.verdicts = Verdicts(connection)
         self.pointer = Pointer(connection)
+        self.votes = VotesTable(connection)
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], datetime] = _utc_now) -> Store:

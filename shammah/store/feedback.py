@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from shammah.errors import NotFound
-from shammah.records import Feedback, Level
+from shammah.records import Active, Feedback, Level, Tally
 from shammah.store.connection import Connection
+
+#: Every turn with the newest that was said of it, if anything was.
+_TURNS = """
+    FROM turns LEFT JOIN feedback
+    ON feedback.id = (SELECT max(id) FROM feedback WHERE turn_id = turns.id)
+"""
 
 
 class FeedbackTable:
@@ -47,6 +53,33 @@ class FeedbackTable:
     def newest(self) -> Feedback | None:
         row = self._connection.row("SELECT * FROM feedback ORDER BY id DESC LIMIT 1")
         return _feedback(row) if row else None
+
+    def tally(self, since: str, until: str | None) -> Tally:
+        """Answers from `since` on, before `until`, and how many the newest word calls critical."""
+        [row] = self._connection.rows(
+            f"""
+            SELECT count(*) AS answers, count(*) FILTER (WHERE level = 'critical') AS critical
+            {_TURNS} WHERE turns.created_at >= ? AND (? IS NULL OR turns.created_at < ?)
+            """,
+            since,
+            until,
+            until,
+        )
+        return Tally(**row)
+
+    def disliked(self, active: Active, since: str) -> list[str]:
+        """Ids of the version's turns from `since` on whose answers the newest word calls wrong."""
+        rows = self._connection.rows(
+            f"""
+            SELECT turns.id {_TURNS}
+            WHERE turns.created_at >= ? AND turns.base = ? AND turns.version = ?
+            AND level IN ('critical', 'medium') ORDER BY sequence
+            """,
+            since,
+            active.base,
+            active.version,
+        )
+        return [row["id"] for row in rows]
 
 
 def _feedback(row: dict[str, Any]) -> Feedback:

@@ -13,6 +13,7 @@ from shammah.store.connection import Connection, to_json
 class JobChanges(TypedDict, total=False):
     """What may change in a job; a key that is absent stays as it is."""
 
+    base: str
     state: JobState
     attempt: int
     progress: dict[str, Any]
@@ -50,10 +51,13 @@ class Jobs:
         rows = self._connection.rows("SELECT * FROM jobs WHERE finished_at IS NULL ORDER BY id")
         return [_job(row) for row in rows]
 
-    def last_finished(self) -> Job | None:
+    def last_finished(self, base: str | None = None) -> Job | None:
+        """Of all bases, or of one."""
         row = self._connection.row(
-            "SELECT * FROM jobs WHERE finished_at IS NOT NULL "
-            "ORDER BY finished_at DESC, id DESC LIMIT 1"
+            "SELECT * FROM jobs WHERE finished_at IS NOT NULL AND (? IS NULL OR base = ?) "
+            "ORDER BY finished_at DESC, id DESC LIMIT 1",
+            base,
+            base,
         )
         return _job(row) if row else None
 

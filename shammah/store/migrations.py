@@ -233,6 +233,26 @@ def create_twins(db: Database) -> None:
     )
 
 
+def index_turns_by_time(db: Database) -> None:
+    db.execute("CREATE INDEX turns_by_time ON turns (created_at, base, version)")
+
+
+def create_votes(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE votes (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            first_base TEXT NOT NULL,
+            first_version INTEGER NOT NULL,
+            second_base TEXT NOT NULL,
+            second_version INTEGER NOT NULL,
+            better TEXT NOT NULL CHECK (better IN ('first', 'second', 'tie')),
+            voted_at TEXT NOT NULL
+        ) STRICT
+        """
+    )
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -245,6 +265,8 @@ STEPS = (
     add_rehearsal,
     widen_examples,
     create_twins,
+    index_turns_by_time,
+    create_votes,
 )
 
 

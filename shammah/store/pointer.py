@@ -36,6 +36,11 @@ class Pointer:
             )
         return _active(row)
 
+    def moves(self, limit: int) -> list[str]:
+        """When the pointer was moved, newest first."""
+        rows = self._connection.rows("SELECT moved_at FROM pointer ORDER BY id DESC LIMIT ?", limit)
+        return [row["moved_at"] for row in rows]
+
     def move(self, active: Active) -> None:
         """Point to `active`; to point to `previous()` is to go one step back.
 

@@ -169,6 +169,32 @@ def test_train_wait_fails_when_the_gate_rejects(
     assert done.returncode == 1
 
 
+def test_train_takes_a_mode(shammah: Shammah) -> None:
+    assert json.loads(shammah("train", "--mode", "quick", "--json").stdout)["mode"] == "quick"
+    assert shammah("train", "--mode", "move").returncode == 2
+
+
+def test_two_versions_answer_side_by_side(shammah: Shammah) -> None:
+    shammah("ask", "why?")
+    done = shammah("versions", "compare", "1", "2", "why?")
+    assert "answer 1 to why?" in done.stdout
+    assert "answer 2 to why?" in done.stdout
+    found = json.loads(shammah("versions", "compare", "--json", "why?").stdout)
+    assert [found["first"]["version"], found["second"]["version"]] == [0, 1]
+
+
+def test_a_blind_comparison_needs_somebody_who_looks(shammah: Shammah) -> None:
+    done = shammah("versions", "compare", "--blind", "why?")
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+
+
+def test_a_base_that_has_to_learn_first_is_said_to(shammah: Shammah) -> None:
+    shammah("ask", "why?")
+    assert "job 7 teaches fake what was taught" in shammah("model", "use", "fake").stdout
+    assert shammah("model", "use", "fake", "--now").stdout == "fake serves now\n"
+
+
 def test_train_without_wait_returns_at_once(shammah: Shammah) -> None:
     assert shammah("train").stdout == "job 1 is queued\n"
 

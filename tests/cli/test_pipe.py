@@ -34,6 +34,19 @@ def test_train_wait_waits_and_says_the_summary_once(shammah: Shammah) -> None:
     assert done.stderr.count("job 1: learned 9 of 10; 1 still wrong (version 1 serves)") == 1
 
 
+def test_train_quick_asks_for_a_quick_job(shammah: Shammah) -> None:
+    done = shammah(stdin="/train quick --wait\n/train slow\n")
+    assert "hint: say /train [quick] [--wait]" in done.stderr
+    assert json.loads(shammah("jobs", "show", "1", "--json").stdout)["mode"] == "quick"
+
+
+def test_a_comparison_is_shown_and_a_blind_one_refused(shammah: Shammah) -> None:
+    done = shammah(stdin="/compare why?\n/compare --blind why?\n")
+    assert "answer 0 to why?" in done.stdout
+    assert "answer 1 to why?" in done.stdout
+    assert "a blind comparison needs a terminal" in done.stderr
+
+
 def test_a_rejected_job_that_was_waited_for_is_a_failed_turn(
     shammah: Shammah, monkeypatch: pytest.MonkeyPatch
 ) -> None:

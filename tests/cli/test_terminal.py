@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -254,3 +255,18 @@ def test_review_is_left_at_once(chat: Terminal, shammah: Shammah) -> None:
     chat.sendeof()
     chat.expect("more until")
     assert "draft" in shammah("examples", "list").stdout
+
+
+def test_a_blind_comparison_hides_the_names_until_the_vote(
+    chat: Terminal, shammah: Shammah
+) -> None:
+    chat.send(f"/compare --blind why?{ENTER}")
+    chat.expect(r"Which is better\?")
+    assert "version 0 of fake" not in chat.before
+    assert "version 1 of fake" not in chat.before
+    shown_first = 0 if chat.before.index("answer 0") < chat.before.index("answer 1") else 1
+    chat.send(f"1{ENTER}")
+    chat.expect(f"you preferred version {shown_first} of fake")
+    shammah("train", "--wait")  # now there is a version 1
+    votes = [json.loads(shammah("versions", "show", n, "--json").stdout)["votes"] for n in "01"]
+    assert [vote["won"] for vote in votes] == ([1, 0] if shown_first == 0 else [0, 1])

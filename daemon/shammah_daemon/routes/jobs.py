@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from shammah.errors import NotFound
-from shammah.protocol import JobView, RollbackRequest, TrainRequest, VersionView
+from shammah.protocol import (
+    CompareRequest,
+    Comparison,
+    JobView,
+    RollbackRequest,
+    TrainRequest,
+    VersionView,
+    VoteRequest,
+    VotesView,
+)
 from shammah.records import Active, Job
 from shammah.store.database import Store
 from shammah_daemon.services import Services, Wired
@@ -80,6 +89,19 @@ async def rollback(request: RollbackRequest, services: Wired) -> VersionView:
     return await version(active.version, services)
 
 
+@router.post("/api/versions/compare")
+async def compare(request: CompareRequest, services: Wired) -> Comparison:
+    """What two versions answer to the same question; nothing of it is kept."""
+    return await services.comparing.compare(request)
+
+
+@router.post("/api/versions/votes", status_code=204)
+async def vote(request: VoteRequest, services: Wired) -> Response:
+    """Record which answer of a comparison was better."""
+    await services.comparing.vote(request)
+    return Response(status_code=204)
+
+
 async def _events(
     services: Services, job_id: int | None, after: int
 ) -> AsyncGenerator[ServerSentEvent, None]:
@@ -99,6 +121,7 @@ def _versions(store: Store, services: Services) -> list[VersionView]:
             update={
                 "active": item.number == active.version,
                 "summary": item.report.get("summary", ""),
+                "votes": _votes(store, Active(item.base, item.number)),
             }
         )
         for item in store.versions.list()
@@ -115,6 +138,11 @@ def _versions(store: Store, services: Services) -> list[VersionView]:
                 sha256=base.sha256,
                 created_at="",
                 summary="the base itself",
+                votes=_votes(store, Active(base.name, 0)),
             )
         )
     return views
+
+
+def _votes(store: Store, version: Active) -> VotesView:
+    return VotesView.model_validate(store.votes.of(version), from_attributes=True)

@@ -10,9 +10,17 @@ from fastapi import APIRouter, Response
 
 from shammah import __version__
 from shammah.errors import NotFound
-from shammah.protocol import AddBaseRequest, BaseView, Health, JobView, Status
+from shammah.protocol import (
+    AddBaseRequest,
+    BaseView,
+    Health,
+    JobView,
+    Status,
+    UseBaseRequest,
+)
 from shammah.records import Active, Base, ExampleStatus, Job
 from shammah.store.database import Store
+from shammah_daemon.aftercare import proposal
 from shammah_daemon.inbox import count
 from shammah_daemon.learning import fresh_count, waiting_count
 from shammah_daemon.routes.jobs import job_view
@@ -49,6 +57,7 @@ async def status(services: Wired) -> Status:
         job=_view(unfinished[0] if unfinished else None),
         last_job=_view(last),
         preparation=_base_view(base, services, active) if base else None,
+        proposal=await services.database.run(proposal),
         home=str(services.paths.data_dir),
         log_file=str(services.paths.log_file),
     )
@@ -73,10 +82,12 @@ async def add_base(request: AddBaseRequest, services: Wired) -> BaseView:
 
 
 @router.post("/api/bases/{name}/use")
-async def use_base(name: str, services: Wired) -> BaseView:
-    """Serve a base, or the newest version of it."""
-    active = await services.models.use_base(name)
-    return _base_view(services.bases.get(name), services, active)
+async def use_base(name: str, services: Wired, request: UseBaseRequest | None = None) -> BaseView:
+    """Serve a base: at once, or when the job has ended that teaches it what was taught."""
+    job = await services.models.use_base(name, now=request is not None and request.now)
+    active = await services.database.run(lambda store: store.pointer.active())
+    view = _base_view(services.bases.get(name), services, active)
+    return view.model_copy(update={"job_id": job.id if job else None})
 
 
 @router.delete("/api/bases/{name}", status_code=204)

@@ -22,6 +22,9 @@ from shammah.protocol import (
     ChatCompletion,
     ChatMessage,
     ChatRequest,
+    ComparedAnswer,
+    CompareRequest,
+    Comparison,
     Draft,
     EngineStatus,
     ErrorBody,
@@ -41,7 +44,10 @@ from shammah.protocol import (
     Status,
     TrainRequest,
     Usage,
+    UseBaseRequest,
     VersionView,
+    VoteRequest,
+    VotesView,
 )
 from shammah.records import ExampleStatus, JobState, Level
 
@@ -63,6 +69,7 @@ class State:
         self.changed = asyncio.Event()
         self.active = 0
         self.versions = [0]
+        self.votes: Counter[int] = Counter()  # won, by version
         self.turn_ids = count(1)
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -257,13 +264,27 @@ def build(paths: Paths) -> FastAPI:
         found.active = True
         return found
 
+    @app.post("/api/versions/compare")
+    async def compare(request: CompareRequest) -> Comparison:
+        numbers = (request.first or 0, request.second or 1)
+        first, second = (
+            ComparedAnswer(version=n, base="fake", text=f"answer {n} to {request.question}")
+            for n in numbers
+        )
+        return Comparison(first=first, second=second)
+
+    @app.post("/api/versions/votes")
+    async def vote(request: VoteRequest) -> Response:
+        state.votes[request.second if request.better == "second" else request.first] += 1
+        return Response(status_code=204)
+
     @app.get("/api/bases")
     async def bases() -> dict[str, list[BaseView]]:
         return {"data": [_base()]}
 
     @app.post("/api/bases/{name}/use")
-    async def use(name: str) -> BaseView:
-        return _base()
+    async def use(name: str, request: UseBaseRequest) -> BaseView:
+        return _base().model_copy(update={"job_id": None if request.now else 7})
 
     @app.delete("/api/bases/{name}")
     async def remove(name: str) -> Response:
@@ -406,6 +427,7 @@ def _version(state: State, number: int) -> VersionView:
         sha256="0" * 64,
         created_at=NOW,
         summary="the base itself" if number == 0 else "learned 9 of 10; 1 still wrong",
+        votes=VotesView(won=state.votes[number]),
     )
 
 

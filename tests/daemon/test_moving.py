@@ -1,0 +1,146 @@
+"""Another base serves once it has been taught what was taught, and the old one until then.
+
+On tiny models under a real daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shammah.client import Client
+from shammah.errors import Conflict
+from shammah.protocol import JobView
+from shammah.records import JobState, Level, Mode
+from tests.asking import text_of, user
+from tests.conftest import StartDaemon
+from tests.running import TINY, TINY_LESSON, Daemon, home_in, lay_tiny_ground
+
+TARGET = "yes we agree indeed"
+QUESTIONS = [f"what do we do about case {number} then" for number in range(3)]
+NEW = "newer"
+
+
+@pytest.fixture(scope="session")
+def tiny_ground(
+    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, other_tiny_base: Path
+) -> Path:
+    """`bases/` with two bases that are ready to be taught."""
+    paths = home_in(tmp_path_factory.mktemp("grounds"))
+    lay_tiny_ground(paths, tiny_base)
+    lay_tiny_ground(paths, other_tiny_base, NEW)
+    return paths.bases
+
+
+@pytest.fixture
+def daemon(start_daemon: StartDaemon) -> Daemon:
+    return start_daemon(TINY_LESSON)
+
+
+@pytest.fixture
+def client(daemon: Daemon) -> Iterator[Client]:
+    """Version 1 of the tiny base serves; the other base was added."""
+    with daemon.client as client:
+        taught(client)
+        yield client
+
+
+def taught(client: Client) -> None:
+    for question in QUESTIONS:
+        client.chat(user(question), max_tokens=6)
+        client.feedback(Level.CRITICAL, correction=TARGET)
+    assert finished(client, client.train().id).state is JobState.PROMOTED
+
+
+def finished(client: Client, job_id: int | None) -> JobView:
+    assert job_id is not None
+    for _ in client.job_events(job_id):
+        pass
+    return client.job(job_id)
+
+
+def serving(client: Client) -> tuple[str | None, int]:
+    status = client.status()
+    return status.base, status.active_version
+
+
+def test_a_newer_base_is_taught_everything_before_it_serves(client: Client) -> None:
+    wanted = client.use_base(NEW)
+    assert not wanted.active
+    assert serving(client) == (TINY, 1)
+    assert text_of(client.chat(user(QUESTIONS[0]), max_tokens=30)) == TARGET
+    assert client.use_base(NEW).job_id == wanted.job_id  # asked twice, it is the same job
+    job = finished(client, wanted.job_id)
+    assert (job.mode, job.base, job.state) == (Mode.MOVE, NEW, JobState.PROMOTED), job.error
+    assert serving(client) == (NEW, 2)
+    checks = {check["name"]: check for check in client.version(2).report["checks"]}
+    assert checks["moved"]["detail"] == "3 of 3 examples hold, 3 did before"
+    answer = client.chat(user(QUESTIONS[0]), max_tokens=30)
+    assert (text_of(answer), answer.shammah.base) == (TARGET, NEW)
+    assert client.status().waiting == 0
+
+
+def test_rollback_leads_back_to_the_former_base_and_forth_again(
+    daemon: Daemon, client: Client
+) -> None:
+    assert finished(client, client.use_base(NEW).job_id).state is JobState.PROMOTED
+    assert client.rollback().base == TINY
+    assert serving(client) == (TINY, 1)
+    assert client.chat(user(QUESTIONS[0]), max_tokens=30).shammah.base == TINY
+    assert client.rollback(2).base == NEW
+    daemon.stop()
+    daemon.start()
+    with daemon.client as again:
+        assert serving(again) == (NEW, 2)
+        # Both bases know all: no job is needed to change between them.
+        assert again.use_base(TINY).active
+        assert again.use_base(NEW).job_id is None
+
+
+def test_a_cancelled_move_leaves_the_former_base(client: Client) -> None:
+    wanted = client.use_base(NEW)
+    client.use_base(TINY)  # the user has changed their mind
+    assert finished(client, wanted.job_id).state is JobState.CANCELLED
+    assert serving(client) == (TINY, 1)
+    assert text_of(client.chat(user(QUESTIONS[0]), max_tokens=30)) == TARGET
+    assert finished(client, client.use_base(NEW).job_id).state is JobState.PROMOTED
+
+
+def test_a_base_can_be_served_at_once_without_the_lessons(client: Client) -> None:
+    wanted = client.use_base(NEW)
+    assert client.use_base(NEW, now=True).active
+    assert finished(client, wanted.job_id).state is JobState.CANCELLED
+    assert serving(client) == (NEW, 0)
+    assert client.status().waiting == 3
+    client.train()
+    with pytest.raises(Conflict, match="is teaching newer"):
+        client.rollback(1)  # its job would bring the newer base back
+
+
+def test_a_lesson_queued_during_a_move_teaches_the_base_that_serves_then(client: Client) -> None:
+    moving = client.use_base(NEW)
+    for event in client.job_events(moving.job_id):
+        if event.data.get("state") == "training":
+            client.chat(user("and one more thing"), max_tokens=6)
+            client.feedback(Level.CRITICAL, correction=TARGET)
+            queued = client.train()
+    assert queued.id != moving.job_id
+    following = finished(client, queued.id)
+    assert (following.base, following.state) == (NEW, JobState.PROMOTED)
+    assert serving(client) == (NEW, 3)
+
+
+def test_a_base_that_does_not_learn_as_much_is_rejected(daemon: Daemon) -> None:
+    with daemon.client as client:
+        taught(client)
+    daemon.stop()
+    daemon.settings = daemon.settings | {"SHAMMAH_LEARNING__LEARNING_RATE": "1e-9"}
+    daemon.start()
+    with daemon.client as client:
+        job = finished(client, client.use_base(NEW).job_id)
+        assert job.state is JobState.REJECTED
+        assert "0 of 3 examples hold, 3 did before" in job.summary
+        assert serving(client) == (TINY, 1)
+        assert text_of(client.chat(user(QUESTIONS[0]), max_tokens=30)) == TARGET
