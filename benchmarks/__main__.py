@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import structlog
 from rich.console import Console
 
-from benchmarks import learning, loop, machine, serve, swap, train
+from benchmarks import learning, loop, machine, nights, serve, swap, train
 from benchmarks import lessons as lessons_module
 from benchmarks.figures import Section, markdown, show
 from benchmarks.lessons import Lesson
@@ -24,7 +24,10 @@ from shammah.errors import ShammahError
 INTERRUPTED = 130
 TERMINATED = 143
 
-NAMES = ("loop", "train", "serve", "swap", "learning")
+NAMES = ("loop", "train", "serve", "swap", "learning", "nights")
+
+#: What runs without a name: what ends within minutes.
+SHORT = tuple(name for name in NAMES if name != "nights")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         before = machine.describe()
         found: dict[str, Any] = {"machine": asdict(before)}
         sections, lines = [machine.section(before)], []
-        for name in [name for name in NAMES if name in (options.what or NAMES)]:
+        for name in [name for name in NAMES if name in (options.what or SHORT)]:
             try:
                 result, section = _run(name, lessons, options)
             except ShammahError as error:
@@ -60,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/bench", description="Measures Shammah on this machine."
     )
     parser.add_argument(
-        "what", nargs="*", choices=NAMES, help="which benchmarks; all of them by default"
+        "what", nargs="*", choices=NAMES, help="which benchmarks; all but nights by default"
     )
     parser.add_argument(
         "--lessons", type=Path, default=lessons_module.OWN, metavar="PATH",
@@ -69,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds", type=_positive, default=learning.SEEDS, metavar="N",
         help="learning: one lesson for each of the seeds 0 to N-1",
+    )  # fmt: skip
+    parser.add_argument(
+        "--nights", type=_positive, default=nights.NIGHTS, metavar="N",
+        help="nights: how many, of ten new lessons each",
     )  # fmt: skip
     parser.add_argument(
         "--rounds", type=_positive, metavar="N",
@@ -105,6 +112,9 @@ def _run(
         case "swap":
             swapped = swap.run(lessons, options.rounds or swap.ROUNDS, _say)
             return swapped, swap.section(swapped)
+        case "nights":
+            passed = nights.run(lessons, options.nights, _say)
+            return passed, nights.section(passed)
         case _:
             learned = learning.run(lessons, options.seeds, _say)
             return learned, learning.section(learned)

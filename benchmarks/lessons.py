@@ -17,6 +17,9 @@ from shammah.records import Level, Message
 #: Lessons of the project's own writing.
 OWN = Path(__file__).parent / "lessons.json"
 
+#: With those that only a benchmark of many lessons takes.
+ALL_OWN = (OWN, Path(__file__).parent / "more-lessons.json")
+
 #: Longest answer that is asked for; the taught ones are sentences.
 ANSWER_TOKENS = 128
 
