@@ -28,6 +28,8 @@ from shammah.protocol import (
     FeedbackReceipt,
     FeedbackRequest,
     FixRequest,
+    ForgetReceipt,
+    ForgetRequest,
     Health,
     Inbox,
     InboxItem,
@@ -159,9 +161,10 @@ class Client:
         """Never complete a draft."""
         return self._call(ExampleView, "POST", f"/api/examples/{example_id}/discard")
 
-    def forget(self, example_id: int) -> ExampleView:
-        """Never train on it again."""
-        return self._call(ExampleView, "POST", f"/api/examples/{example_id}/forget")
+    def forget(self, example_id: int, *, now: bool = False) -> ForgetReceipt:
+        """Erase its words and never train on it again; `now` starts the lesson without it."""
+        request = ForgetRequest(now=now)
+        return self._call(ForgetReceipt, "POST", f"/api/examples/{example_id}/forget", request)
 
     # jobs and versions
 
@@ -199,6 +202,10 @@ class Client:
 
     def version(self, number: int) -> VersionView:
         return self._call(VersionView, "GET", f"/api/versions/{number}")
+
+    def delete_version(self, number: int) -> None:
+        """Remove a version that does not serve, with its files."""
+        self._request("DELETE", f"/api/versions/{number}")
 
     def rollback(self, version: int | None = None) -> VersionView:
         """Serve `version`, or the one that was active before; returns the one now active."""

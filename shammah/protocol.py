@@ -314,6 +314,24 @@ class VoteRequest(BaseModel):
     better: Preference
 
 
+class ForgetRequest(BaseModel):
+    """POST /api/examples/{id}/forget."""
+
+    now: bool = False  # start the lesson that unlearns it
+
+
+class ForgetReceipt(BaseModel):
+    """What was erased, and what still knows it."""
+
+    example_id: int
+    inference_ids: list[str]  # the answers that are gone
+    also_in: list[int]  # other examples that hold some of its words; they stay
+    active_version: int | None  # the active version, if it was taught it
+    versions: list[int]  # all that were taught it
+    job_id: int | None  # the lesson that teaches the rest
+    message: str  # for the user
+
+
 class RollbackRequest(BaseModel):
     """POST /api/versions/rollback: to `version`, or to the one that was active before."""
 
@@ -387,6 +405,8 @@ class Status(BaseModel):
     engine: EngineStatus
     examples: dict[str, int]  # by status
     inbox: dict[InboxKind, int] = {}  # what waits for the user's word
+    unlearning: list[int] = []  # forgotten examples that the active version was taught
+    obsolete: list[int] = []  # versions that know what is forgotten, and the active one does not
     waiting: int  # ready examples that the active version was not taught
     missing: int  # how many more start a lesson by themselves
     threshold: int

@@ -112,7 +112,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What the user said about one turn. Never edited."""
+    """What the user said about one turn. Never edited, only erased when it is forgotten."""
 
     id: int
     turn_id: str

@@ -24,6 +24,7 @@ from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
+from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.hub import Hub
 from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning
@@ -33,6 +34,7 @@ from shammah_daemon.services import Services
 from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
+from shammah_daemon.unlearned import Unlearned
 
 #: How long running answers may take to finish when the daemon is told to stop.
 GRACE_SECONDS = 10
@@ -89,7 +91,10 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     serving = Serving(config.engine, courtesy)
     stages = Stages(courtesy, paths.logs)
     bases = Bases(paths, Registry(paths), config.engine, stages, courtesy)
-    supervisor = Supervisor(paths, config, database, hub, serving, bases, stages, courtesy)
+    unlearned = Unlearned()
+    supervisor = Supervisor(
+        paths, config, database, hub, serving, bases, stages, courtesy, unlearned
+    )
     models = Models(paths, database, bases, serving, supervisor)
     aftercare = Aftercare(config.learning, database, models)
     learning = Learning(config, database, serving, aftercare, supervisor.submit)
@@ -103,6 +108,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         chat=Chat(config.chat, serving, database),
         learning=learning,
         inbox=Inbox(database),
+        forgetting=Forgetting(paths, database, serving, models, supervisor, unlearned),
         bases=bases,
         models=models,
         comparing=Comparing(config, database, models, serving, courtesy),

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,6 +15,7 @@ from shammah.bases.replay import ANSWER_TOKENS
 from shammah.config import Config
 from shammah.engine.handle import Engine
 from shammah.files import write_atomically
+from shammah.gate.forgotten import ForgottenCase, Proof, measure_forgotten
 from shammah.gate.judge import Evidence, Report, judge
 from shammah.gate.measure import (
     Answered,
@@ -25,13 +27,14 @@ from shammah.gate.measure import (
     measure_targets,
 )
 from shammah.gate.moving import against_former
-from shammah.records import Verdict
+from shammah.records import Base, Verdict
 from shammah_daemon.bases import load_reference
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.lesson import load_cases
 from shammah_daemon.moving import Former
 from shammah_daemon.serving import Serving
+from shammah_daemon.unlearned import Unlearned
 
 Progress = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -46,16 +49,37 @@ GENERAL_ANSWERS = 8
 GENERAL_TOKENS = ANSWER_TOKENS * 3 // 2
 
 
+@dataclass(frozen=True)
+class Forgotten:
+    """What a lesson must have unlearned."""
+
+    cases: Sequence[ForgottenCase]
+    nll_base: Sequence[float]
+
+    def proofs(self, before: Sequence[float], after: Sequence[float]) -> list[Proof]:
+        """Of each case, given its NLL under the active version and under the candidate."""
+        return [
+            Proof(case.example_id, *nlls)
+            for case, *nlls in zip(self.cases, self.nll_base, before, after, strict=True)
+        ]
+
+
 class Judging:
     """Runs the gate on candidates."""
 
     def __init__(
-        self, config: Config, database: Database, serving: Serving, courtesy: Courtesy
+        self,
+        config: Config,
+        database: Database,
+        serving: Serving,
+        courtesy: Courtesy,
+        unlearned: Unlearned,
     ) -> None:
         self._config = config
         self._database = database
         self._serving = serving
         self._courtesy = courtesy
+        self._unlearned = unlearned
         self._kept: Engine | None = None
 
     @asynccontextmanager
@@ -71,6 +95,15 @@ class Judging:
                 await engine.close()
             self._kept = None
 
+    async def forgotten(self, base: Base) -> Forgotten:
+        """What the lesson must have unlearned, measured under the base before a candidate runs:
+        memory may not hold three engines."""
+        cases = self._unlearned.on(base.name)
+        if not cases:
+            return Forgotten([], [])
+        async with self.candidate(Path(base.gguf)) as engine:
+            return Forgotten(cases, await measure_forgotten(engine, cases))
+
     def keep(self, engine: Engine) -> None:
         """The candidate was promoted: it goes on as the serving engine."""
         self._kept = engine
@@ -81,6 +114,7 @@ class Judging:
         folder: Path,
         reference: Path,
         quantization: str,
+        forgotten: Forgotten,
         progress: Progress,
     ) -> Report:
         """The gate's report on the candidate in `engine`; also written to `report.json`."""
@@ -93,6 +127,8 @@ class Judging:
                 before = [fmean(nll) for nll in await measure_targets(serving, cases)]
         else:
             held_before, before = [False] * len(cases), former.nll
+        async with self._serving.borrow() as serving:
+            known_before = await measure_forgotten(serving, forgotten.cases)
         await progress({"stage": "judging", "fraction": 0.2, "detail": "lessons"})
         after = await measure_cases(engine, cases)
         await progress({"stage": "judging", "fraction": 0.6, "detail": "general questions"})
@@ -107,7 +143,11 @@ class Judging:
             general=general,
             general_by_base=[probe.answer_text for probe in probes[:GENERAL_ANSWERS]],
         )
-        report = judge(evidence, self._config.gate, quantization)
+        known_after = await measure_forgotten(engine, forgotten.cases)
+        report = replace(
+            judge(evidence, self._config.gate, quantization),
+            forgotten=forgotten.proofs(known_before, known_after),
+        )
         if former is not None:
             report = against_former(report, former.held)
         write_report(folder / "report.json", report)

@@ -20,6 +20,7 @@ from shammah.feedback.twins import asked, say_the_same, twins_of
 from shammah.protocol import Draft, FeedbackReceipt, FeedbackRequest, FixRequest
 from shammah.records import Active, Example, ExampleStatus, Job, Level, Message, Mode, Turn
 from shammah.store.database import Store
+from shammah.store.turns import FORGOTTEN
 from shammah_daemon.aftercare import Aftercare
 from shammah_daemon.chat import prompt_tokens
 from shammah_daemon.database import Database
@@ -137,21 +138,25 @@ class Learning:
             proposal = choose(example.note, second_try, example.rejected)
         return Draft(example_id=example_id, text=proposal.text, source=proposal.source)
 
-    async def forget(self, example_id: int) -> Example:
-        return await self._database.run(lambda store: store.examples.forget(example_id))
-
     async def start_if_due(self) -> Job | None:
         """Start a lesson if the threshold is reached and none is under way."""
-        fresh, unfinished = await self._database.run(
-            lambda store: (fresh_count(store), store.jobs.unfinished())
+        fresh, ready, unfinished = await self._database.run(
+            lambda store: (
+                fresh_count(store),
+                store.examples.counts()[ExampleStatus.READY],
+                store.jobs.unfinished(),
+            )
         )
-        if unfinished or fresh < self._config.learning.threshold_examples:
+        if unfinished or not ready or fresh < self._config.learning.threshold_examples:
             return None
         return await self._start_job(Mode(self._config.learning.threshold_mode))
 
     async def _turn(self, turn_id: str | None) -> Turn:
         if turn_id is not None:
-            return await self._database.run(lambda store: store.turns.get(turn_id))
+            named = await self._database.run(lambda store: store.turns.get(turn_id))
+            if named.finish_reason == FORGOTTEN:
+                raise Conflict(f"the answer {turn_id!r} was forgotten", hint="ask again")
+            return named
         turn = await self._database.run(lambda store: store.turns.newest())
         if turn is None:
             raise NotFound("there is no answer yet to give feedback on", hint="ask something first")
@@ -266,15 +271,16 @@ def waiting_count(store: Store) -> int:
 
 
 def fresh_count(store: Store) -> int:
-    """Waiting examples that no finished lesson has tried: what counts towards the next one.
+    """What no finished lesson has tried and counts towards the next one: waiting examples, and
+    those that the active version was taught and should not know any more.
 
     A lesson that was rejected is not started again by itself with nothing new to learn.
     """
     active = store.pointer.active() or Active("", 0)
     last = store.jobs.last_finished(active.base)  # another base's lesson has tried nothing on it
     tried_until = (last.started_at or last.created_at) if last else ""
-    waiting = store.examples.waiting(active)
-    return sum(example.updated_at > tried_until for example in waiting)
+    changed = [*store.examples.waiting(active), *store.examples.outdated(active)]
+    return sum(example.updated_at > tried_until for example in changed)
 
 
 def _example(store: Store, example_id: int | None) -> Example:

@@ -5,10 +5,15 @@ A base that has lessons to learn first is moved to by a job.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 from shammah.errors import Conflict, NotFound
+from shammah.files import remove
 from shammah.paths import Paths
 from shammah.records import Active, Job
 from shammah.store.database import Store
+from shammah.training.spec import JobSpec
 from shammah_daemon.bases import Bases
 from shammah_daemon.database import Database
 from shammah_daemon.servable import Servable, servable
@@ -32,6 +37,7 @@ class Models:
         self._database = database
         self._bases = bases
         self._serving = serving
+        self._moving = asyncio.Lock()
 
     async def set_up(self) -> None:
         """Know what the pointer says; at the very first start, register the embedded base."""
@@ -58,6 +64,24 @@ class Models:
         """
         target = await self._database.run(lambda store: _target(store, number))
         return await self._move(target)
+
+    async def serve(self, active: Active) -> None:
+        """Serve a version of the active base, or the base itself."""
+        await self._move(active)
+
+    async def delete_version(self, number: int) -> None:
+        """Remove a version with its files; no rollback leads to it any more.
+
+        Raises:
+            NotFound: no such version.
+            Conflict: it is active, or a quick lesson goes on from it.
+        """
+        async with self._moving:
+            unfinished = await self._database.run(lambda store: _require_inactive(store, number))
+            self._require_no_start(number, unfinished)
+            # Files first: interrupted, the version is still listed and can be deleted again.
+            await asyncio.to_thread(remove, self._paths.version(number))
+            await self._database.run(lambda store: store.delete_version(number))
 
     async def use_base(self, name: str, *, now: bool = False) -> Job | None:
         """Serve `name` and teach it from now on.
@@ -99,10 +123,20 @@ class Models:
     async def _move(self, active: Active) -> Active:
         """The engine first: a file that cannot be loaded must not become active."""
         await self._database.run(lambda store: _require_idle(store, active.base))
-        await self._serving.use(await self.servable(active))
-        await self._database.run(lambda store: store.pointer.move(active))
+        async with self._moving:
+            await self._serving.use(await self.servable(active))
+            await self._database.run(lambda store: store.pointer.move(active))
         self._bases.begin_groundwork(self._bases.get(active.base))
         return active
+
+    def _require_no_start(self, number: int, unfinished: Sequence[Job]) -> None:
+        for job in unfinished:
+            file = self._paths.job(job.id) / "job.json"
+            if file.exists() and JobSpec.load(file).start_version == number:
+                raise Conflict(
+                    f"job {job.id} goes on from version {number}",
+                    hint="wait for it, or 'shammah jobs cancel'",
+                )
 
     async def servable(self, active: Active) -> Servable:
         """The file of a version.
@@ -142,3 +176,9 @@ def _require_idle(store: Store, base: str) -> None:
             f"job {unfinished[0].id} is teaching {unfinished[0].base}",
             hint=f"wait for it, or 'shammah jobs cancel {unfinished[0].id}'",
         )
+
+
+def _require_inactive(store: Store, number: int) -> list[Job]:
+    """The unfinished jobs, if the version exists and does not serve."""
+    store.pointer.require_inactive(Active(store.versions.get(number).base, number))
+    return store.jobs.unfinished()

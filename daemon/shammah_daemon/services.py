@@ -13,6 +13,7 @@ from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
 from shammah_daemon.database import Database
+from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.hub import Hub
 from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning
@@ -33,6 +34,7 @@ class Services:
     chat: Chat
     learning: Learning
     inbox: Inbox
+    forgetting: Forgetting
     bases: Bases
     models: Models
     comparing: Comparing

@@ -20,6 +20,7 @@ from shammah.config import Config
 from shammah.engine.handle import Engine
 from shammah.errors import Conflict, EngineCrashed, JobError, ShammahError
 from shammah.files import remove, write_atomically
+from shammah.gate.forgotten import Proof
 from shammah.gate.judge import Report
 from shammah.paths import Paths
 from shammah.publish import ADAPTER_FOLDER
@@ -49,6 +50,7 @@ from shammah_daemon.promotion import build_version
 from shammah_daemon.servable import servable
 from shammah_daemon.serving import Serving
 from shammah_daemon.stages import ChildKilled, Stages
+from shammah_daemon.unlearned import Unlearned
 
 log = structlog.get_logger()
 
@@ -78,6 +80,7 @@ class Supervisor:
         bases: Bases,
         stages: Stages,
         courtesy: Courtesy,
+        unlearned: Unlearned,
     ) -> None:
         self._paths = paths
         self._config = config
@@ -86,7 +89,8 @@ class Supervisor:
         self._serving = serving
         self._bases = bases
         self._stages = stages
-        self._judging = Judging(config, database, serving, courtesy)
+        self._unlearned = unlearned
+        self._judging = Judging(config, database, serving, courtesy, unlearned)
         self._wake = asyncio.Event()
         self._submitting = asyncio.Lock()
         self._choosing = asyncio.Lock()
@@ -154,9 +158,17 @@ class Supervisor:
                 task.cancel()
                 await asyncio.wait([task])
             job = await self._database.run(lambda store: _cancel(store, job_id))
-        self._tidy(job)
+        _tidy(self._paths.job(job.id))
         await self._announce(job)
         return job
+
+    async def tidy(self) -> None:
+        """Remove what an interruption may have left of finished jobs: rows are words as tokens."""
+        unfinished = await self._database.run(lambda store: store.jobs.unfinished())
+        going_on = {str(job.id) for job in unfinished}
+        for folder in self._paths.jobs.iterdir():
+            if folder.name not in going_on:
+                _tidy(folder)
 
     async def run(self) -> None:
         """Work for ever; cancelled, it leaves the job to be continued by the next daemon."""
@@ -237,6 +249,7 @@ class Supervisor:
         merged = await self._stage(
             job, folder / "merge.json", "shammah.publish", "merge", str(folder), base.gguf
         )
+        forgotten = await self._judging.forgotten(base)
         report: Report | None = None
         for quantization in ladder(spec.quantizations, merged["row_sizes"]):
             await self._enter(job, JobState.QUANTIZING)
@@ -248,7 +261,7 @@ class Supervisor:
             gguf = Path(quantized["path"])
             async with self._judging.candidate(gguf) as engine:
                 report = await self._judging.judge(
-                    engine, folder, ground.reference, quantization, self._progress(job)
+                    engine, folder, ground.reference, quantization, forgotten, self._progress(job)
                 )
                 report = naming_sample(report, spec)
                 log.info("judged", job=job.id, quantization=quantization, passed=report.passed)
@@ -323,15 +336,16 @@ class Supervisor:
         )
         done = await self._database.run(lambda store: _promote(store, version, spec, report))
         self._judging.keep(engine)
+        self._unlearned.drop(report.forgotten)
         await self._serving.adopt(servable(self._paths, base, version), engine)
-        self._tidy(done)
+        _tidy(self._paths.job(done.id))
         await self._announce(done)
 
     async def _reject(self, job: Job, report: Report) -> None:
         done = await self._database.run(
             lambda store: store.reject(job.id, report.as_dict(), judgements(report))
         )
-        self._tidy(done)
+        _tidy(self._paths.job(done.id))
         await self._announce(done)
 
     async def _fail(self, job: Job, error: ShammahError) -> None:
@@ -340,7 +354,7 @@ class Supervisor:
                 job.id, state=JobState.FAILED, error=error.message, hint=error.hint
             )
         )
-        self._tidy(done)
+        _tidy(self._paths.job(done.id))
         await self._announce(done)
 
     async def _enter(self, job: Job, state: JobState) -> None:
@@ -383,14 +397,14 @@ class Supervisor:
         chosen = {example["content_hash"] for example in JobSpec.load(file).examples}
         return {example.content_hash for example in ready} == chosen
 
-    def _tidy(self, job: Job) -> None:
-        """Remove a finished job's large files."""
-        folder = self._paths.job(job.id)
-        if folder.is_dir():
-            for path in folder.iterdir():
-                if path.name not in KEPT:
-                    with contextlib.suppress(OSError):
-                        remove(path)
+
+def _tidy(folder: Path) -> None:
+    """Remove a finished job's large files."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.name not in KEPT:
+                with contextlib.suppress(OSError):
+                    remove(path)
 
 
 def summary_of(job: Job) -> str:
@@ -398,7 +412,8 @@ def summary_of(job: Job) -> str:
     report = job.report or {}
     match job.state:
         case JobState.PROMOTED:
-            return f"{report['summary']}. Version {job.version} answers now."
+            unlearned = "".join(f"; {Proof(**proof)}" for proof in report.get("forgotten", []))
+            return f"{report['summary']}{unlearned}. Version {job.version} answers now."
         case JobState.REJECTED:
             failed = "; ".join(c["detail"] for c in report["checks"] if not c["passed"])
             return f"The lesson was rejected, the active version stays: {failed}."

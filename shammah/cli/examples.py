@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shammah.cli import output
 from shammah.cli.connection import running
 from shammah.records import ExampleStatus
+
+if TYPE_CHECKING:
+    from shammah.repl.asker import Asker
 
 app = typer.Typer(help="What was recorded to be learned.", no_args_is_help=True)
 
@@ -46,14 +49,36 @@ def show(example_id: Id, as_json: output.Json = False) -> None:
 
 
 @app.command()
-def forget(example_id: Id, as_json: output.Json = False) -> None:
-    """Never train on an example again."""
+def forget(
+    example_id: Id,
+    now: Annotated[
+        bool, typer.Option("--now", help="Teach the rest at once, and wait for it.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ask nothing; delete the versions that know it.")
+    ] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Erase an example's words everywhere and never train on it again."""
+    from rich.console import Console
+
+    from shammah.repl import progress
+    from shammah.repl.forget import delete_obsolete, forget
+
     with running() as client:
-        found = client.forget(example_id)
-    if as_json:
-        output.print_json(found)
-    else:
-        print(f"example {found.id} is forgotten: the next job no longer teaches it")
+        asker = None if yes or as_json else _asker()
+        receipt = forget(
+            client,
+            example_id,
+            asker=asker,
+            say=output.say if as_json else print,
+            show_progress=lambda events: progress.show(events, Console(stderr=True)),
+            now=now,
+        )
+        if receipt is not None:
+            delete_obsolete(client, asker=asker, say=output.say, yes=yes)
+            if as_json:
+                output.print_json(receipt)
 
 
 @app.command()
@@ -62,11 +87,10 @@ def review(as_json: output.Json = False) -> None:
     with running() as client:
         if as_json:
             output.print_json(client.inbox())
-        elif sys.stdin.isatty() and sys.stdout.isatty():
+        elif asker := _asker():
             from shammah.repl.review import review
-            from shammah.repl.terminal import TerminalScreen
 
-            review(client, TerminalScreen())
+            review(client, asker)
         else:
             from shammah.repl import views
 
@@ -92,3 +116,12 @@ def edit(
         output.print_json(receipt)
     else:
         print(receipt.message)
+
+
+def _asker() -> Asker | None:
+    """Who can be asked: nobody without a terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    from shammah.repl.terminal import TerminalScreen
+
+    return TerminalScreen()

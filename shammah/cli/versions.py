@@ -75,6 +75,17 @@ def compare(
 
 
 @app.command()
+def delete(
+    numbers: Annotated[list[int], typer.Argument(metavar="N...", help="Not the active one.")],
+) -> None:
+    """Remove versions with their files; no rollback leads to them any more."""
+    with running() as client:
+        for number in numbers:
+            client.delete_version(number)
+            output.say(f"version {number} is deleted")
+
+
+@app.command()
 def rollback(
     number: Annotated[
         int | None, typer.Argument(metavar="N", help="Else the one that was active before.")

@@ -56,7 +56,7 @@ def retarget(example: Example, correction: str) -> str:
     if example.status is ExampleStatus.FORGOTTEN:
         raise Conflict(
             f"example {example.id} was forgotten",
-            hint="give feedback on its answer again to bring it back",
+            hint="ask its question again, and correct the new answer",
         )
     return accepted(correction, example.rejected)
 

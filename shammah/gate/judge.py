@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
 from typing import Any
 
 from shammah.config import GateConfig
+from shammah.gate.forgotten import Proof
 from shammah.gate.measure import Answered, Case, CaseMeasure
 from shammah.records import Level, Verdict
 
@@ -66,6 +67,7 @@ class Report:
     kl_mean: float
     kl_median: float
     summary: str
+    forgotten: list[Proof] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -14,10 +14,12 @@ from shammah.errors import JobError, ShammahError, UsageError
 from shammah.protocol import Comparison, FeedbackReceipt, JobEvent, JobView, ShammahInfo
 from shammah.records import JobState, LessonMode, Level, Message, Preference
 from shammah.repl import views
+from shammah.repl.asker import Asker
 from shammah.repl.comparing import Wish, verdict
 from shammah.repl.conversation import Conversation, Exchange
 from shammah.repl.follow import follow
-from shammah.repl.review import Asker, review
+from shammah.repl.forget import delete_obsolete, forget
+from shammah.repl.review import review
 from shammah.repl.views import Grid
 from shammah.repl.wording import count, job_view_end
 
@@ -201,6 +203,31 @@ class Chat:
             self.screen.show_grid(views.inbox(self.client.inbox()))
         else:
             review(self.client, self.screen.asker)
+
+    def forget(self, example_id: int, *, now: bool, yes: bool) -> None:
+        """Forget an example, here too: what is in this conversation would be asked with again."""
+        asker = None if yes else self.screen.asker
+        receipt = forget(
+            self.client,
+            example_id,
+            asker=asker,
+            say=self.screen.say,
+            show_progress=self._show_claimed,
+            now=now,
+        )
+        if receipt is not None:
+            self.conversation.remove(receipt.inference_ids)
+            delete_obsolete(self.client, asker=asker, say=self.screen.say, yes=yes)
+
+    def _show_claimed(self, events: Iterator[JobEvent]) -> None:
+        """Progress of a job whose end is told here."""
+
+        def claimed() -> Iterator[JobEvent]:
+            for event in events:
+                self._claim(event.job_id)
+                yield event
+
+        self.screen.show_progress(claimed())
 
     # versions
 

@@ -97,6 +97,15 @@ def _review(chat: Chat, argument: str) -> None:
     chat.review()
 
 
+def _forget(chat: Chat, argument: str) -> None:
+    number, *options = argument.split() or [""]
+    if not number.isdecimal() or not {*options} <= {"--now", "--yes"}:
+        raise UsageError(
+            f"/forget does not take {argument!r}", hint="say /forget ID; /examples lists them"
+        )
+    chat.forget(int(number), now="--now" in options, yes="--yes" in options)
+
+
 def _clear(chat: Chat, argument: str) -> None:
     chat.conversation.clear()
     chat.screen.say("a new conversation")
@@ -143,6 +152,7 @@ COMMANDS = (
     Command("/train", "[quick] [--wait]", "teach now what was corrected", _train),
     Command("/examples", "", "what was recorded", _examples),
     Command("/review", "", "what waits for your word: drafts, contradictions, secrets", _review),
+    Command("/forget", "ID [--now] [--yes]", "erase an example; --now teaches the rest", _forget),
     Command("/versions", "", "what was learned, version by version", _versions),
     Command("/compare", "[A B] QUESTION [--blind]", "two versions side by side", _compare),
     Command("/rollback", "[N]", "serve version N, or the one before", _rollback),

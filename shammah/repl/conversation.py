@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from shammah.records import Message
@@ -60,6 +61,10 @@ class Conversation:
             else exchange
             for exchange in self.exchanges
         ]
+
+    def remove(self, inference_ids: Collection[str]) -> None:
+        """Take the exchanges with these answers out."""
+        self.exchanges = [one for one in self.exchanges if one.id not in inference_ids]
 
     def clear(self) -> None:
         """Forget every exchange; the system prompt stays."""

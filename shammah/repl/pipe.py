@@ -11,8 +11,8 @@ from shammah.errors import ShammahError, UsageError
 from shammah.protocol import Comparison, JobEvent
 from shammah.records import Preference
 from shammah.repl import comparing, grids, progress
+from shammah.repl.asker import Asker
 from shammah.repl.chat import Chat
-from shammah.repl.review import Asker
 from shammah.repl.turn import Turns
 from shammah.repl.views import Grid
 from shammah.repl.wording import error_lines

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from shammah.client import Client
 from shammah.errors import DaemonUnreachable, ShammahError, UsageError
 from shammah.protocol import FeedbackReceipt, InboxItem
 from shammah.repl import views
+from shammah.repl.asker import LEAVE, Asker
+from shammah.repl.forget import delete_obsolete
 
 #: What can be answered to every item.
-SKIP, LEAVE = "s", "q"
+SKIP = "s"
 _ALWAYS = {SKIP: "skip", LEAVE: "leave"}
 
 #: Of every item: what can be answered, by its letter, and what it does.
 Answers = Mapping[str, tuple[str, Callable[[], None]]]
-
-
-class Asker(Protocol):
-    """Where somebody is who can be asked."""
-
-    def say(self, text: str) -> None:
-        """A remark."""
-
-    def show(self, text: str) -> None:
-        """What the question is about."""
-
-    def fail(self, error: ShammahError) -> None:
-        """An error, and the way out."""
-
-    def choose(self, options: Mapping[str, str]) -> str:
-        """The letter of one of `options`; `SKIP` and `LEAVE` are always among them."""
-
-    def edit(self, text: str) -> str:
-        """What the user makes of a text in an editor. Raises UsageError without one."""
 
 
 def review(client: Client, asker: Asker) -> None:
@@ -43,6 +25,7 @@ def review(client: Client, asker: Asker) -> None:
     while True:
         waiting = [item for item in client.inbox() if _key(item) not in skipped]
         if not waiting:
+            delete_obsolete(client, asker=asker, say=asker.say, yes=False)
             asker.say("nothing else waits" if skipped else "nothing waits for you")
             return
         item = waiting[0]
@@ -119,8 +102,7 @@ def _on_secret(client: Client, asker: Asker, item: InboxItem) -> Answers:
         _tell(asker, client.fix(edited(asker, example.target or ""), example.id))
 
     def forget() -> None:
-        client.forget(example.id)
-        asker.say(f"example {example.id} is forgotten")
+        asker.say(client.forget(example.id).message)
 
     return {
         "l": ("learn it", lambda: _tell(asker, client.allow(example.id))),

@@ -13,10 +13,10 @@ from shammah.paths import Paths
 from shammah.protocol import Comparison, JobEvent
 from shammah.records import Preference
 from shammah.repl import comparing, editor, grids, markdown, progress
+from shammah.repl.asker import LEAVE
 from shammah.repl.chat import Chat
 from shammah.repl.notices import Notices
 from shammah.repl.prompts import choice_prompt, correction_prompt, turn_prompt
-from shammah.repl.review import LEAVE
 from shammah.repl.turn import Turns
 from shammah.repl.views import Grid
 from shammah.repl.watch import JobWatch

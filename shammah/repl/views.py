@@ -20,6 +20,7 @@ from shammah.repl.wording import (
     count,
     duration,
     job_view_end,
+    listed,
     one_line,
     printable,
     progress_details,
@@ -220,6 +221,7 @@ def status(now: Status) -> str:
         proposal=now.proposal and proposal_line(now.proposal),
         lesson=_lesson(now),
         job=_running(now.job),
+        unlearning=_unlearning(now),
         last_job=now.last_job and job_view_end(now.last_job),
         preparation=now.preparation
         and f"{now.preparation.name}: {now.preparation.problem or now.preparation.prepared}",
@@ -245,6 +247,17 @@ def _waiting(now: Status) -> str | None:
     """What the inbox holds, with the way to it."""
     kinds = ", ".join(count(number, kind) for kind, number in now.inbox.items())
     return kinds and f"{kinds} (/review, or 'shammah examples review')"
+
+
+def _unlearning(now: Status) -> str | None:
+    """What the active version should not know any more, and what else knows it."""
+    if now.unlearning:
+        ids = listed(now.unlearning)
+        return f"version {now.active_version} still knows forgotten example {ids} (/train)"
+    if now.obsolete:
+        numbers = " ".join(map(str, now.obsolete))
+        return f"older versions know what is forgotten ('shammah versions delete {numbers}')"
+    return None
 
 
 def _engine(now: Status) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 from shammah.errors import ShammahError
@@ -44,6 +45,11 @@ def size(size_bytes: int) -> str:
 def count(number: int, noun: str) -> str:
     """`1 example`, `3 examples`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(numbers: Iterable[int]) -> str:
+    """`1, 2, 5`."""
+    return ", ".join(map(str, numbers))
 
 
 def progress_details(progress: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from shammah.records import (
     Version,
 )
 from shammah.store.connection import Connection
+from shammah.store.erasure import Erasure
 from shammah.store.events import Events
 from shammah.store.examples import Examples
 from shammah.store.feedback import FeedbackTable
@@ -39,11 +40,12 @@ from shammah.store.versions import Versions
 from shammah.store.votes import VotesTable
 
 #: Reasons: a reader never blocks the writer; what is acknowledged survives a power cut; what is
-#: overwritten does not stay readable in free pages.
+#: overwritten does not stay readable in free pages, nor does a rebuilt file in another folder.
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",
+    "PRAGMA temp_store = MEMORY",
 )
 
 #: A row names only rows that exist. Set after migrating, for a table that is made anew has to go
@@ -70,6 +72,7 @@ class Store:
         self.verdicts = Verdicts(connection)
         self.pointer = Pointer(connection)
         self.votes = VotesTable(connection)
+        self.erasure = Erasure(connection, self.examples)
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], datetime] = _utc_now) -> Store:
@@ -172,6 +175,18 @@ class Store:
             self.jobs.require_unfinished(job_id)
             self.verdicts.add(job_id, judgements)
             return self.jobs.update(job_id, state=JobState.REJECTED, report=report)
+
+    def delete_version(self, number: int) -> None:
+        """Remove a version, what it was taught, and every step of the pointer that led to it.
+
+        Raises:
+            NotFound: no such version.
+            Conflict: it is active.
+        """
+        with self.transaction():
+            version = self.versions.get(number)
+            self.pointer.skip(Active(version.base, number))
+            self.versions.delete(number)
 
     def integrity_check(self) -> list[str]:
         """What is wrong inside the file; empty when all is well. Reads all of it."""

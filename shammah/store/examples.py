@@ -17,6 +17,9 @@ _WAITING = """
 """
 
 
+#: Named one by one, so that SQLite takes the index.
+_NOT_READY = [status.value for status in ExampleStatus if status is not ExampleStatus.READY]
+
 #: What a list shows when no status is asked for.
 LISTED = (ExampleStatus.DRAFT, ExampleStatus.HELD, ExampleStatus.READY)
 
@@ -80,6 +83,17 @@ class Examples:
     def count_waiting(self, active: Active) -> int:
         return int(self._connection.value(f"SELECT count(*) {_WAITING}", active.version))
 
+    def outdated(self, active: Active) -> list[Example]:
+        """Examples that the active version was taught and that are no longer ready."""
+        rows = self._connection.rows(
+            "SELECT examples.* FROM examples "
+            "JOIN taught ON taught.version = ? AND taught.example_id = examples.id "
+            f"WHERE status IN ({', '.join('?' * len(_NOT_READY))}) ORDER BY id",
+            active.version,
+            *_NOT_READY,
+        )
+        return [_example(row) for row in rows]
+
     def questions(self) -> dict[int, list[Message]]:
         """What every ready example asks, by its id: messages that end with the question."""
         rows = self._connection.rows("SELECT id, messages FROM examples WHERE status = 'ready'")
@@ -103,26 +117,18 @@ class Examples:
         """
         with self._connection.transaction():
             example = self.get(example_id)
-            return self._save(replace(example, status=status, target=target, superseded_by=None))
+            return self.save(replace(example, status=status, target=target, superseded_by=None))
 
     def set_status(self, example_id: int, status: ExampleStatus) -> Example:
         """Raises NotFound."""
         with self._connection.transaction():
-            return self._save(replace(self.get(example_id), status=status))
+            return self.save(replace(self.get(example_id), status=status))
 
     def supersede(self, example_id: int, by: int) -> Example:
         """Keep it as history only: `by` holds instead. Raises NotFound."""
         with self._connection.transaction():
             example = self.get(example_id)
-            return self._save(replace(example, status=ExampleStatus.SUPERSEDED, superseded_by=by))
-
-    def forget(self, example_id: int) -> Example:
-        """Never teach it again. Raises NotFound."""
-        with self._connection.transaction():
-            example = self.get(example_id)
-            if example.status is ExampleStatus.FORGOTTEN:
-                return example
-            return self._save(replace(example, status=ExampleStatus.FORGOTTEN))
+            return self.save(replace(example, status=ExampleStatus.SUPERSEDED, superseded_by=by))
 
     def list(self, status: ExampleStatus | None = None, limit: int = -1) -> list[Example]:
         """Newest first; those that will never be taught only when asked for.
@@ -138,7 +144,8 @@ class Examples:
         )
         return [_example(row) for row in rows]
 
-    def _save(self, example: Example) -> Example:
+    def save(self, example: Example) -> Example:
+        """Write all of it, changed just now."""
         saved = replace(example, updated_at=self._connection.now())
         self._connection.update("examples", saved.id, _row(saved))
         return saved

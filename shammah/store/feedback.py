@@ -1,4 +1,4 @@
-"""The table of feedback: what the user said, row after row. Nothing here is ever edited."""
+"""The table of feedback: what the user said, row after row. Never edited, only erased."""
 
 from __future__ import annotations
 

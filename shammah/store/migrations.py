@@ -253,6 +253,10 @@ def create_votes(db: Database) -> None:
     )
 
 
+def index_what_was_taught(db: Database) -> None:
+    db.execute("CREATE INDEX taught_by_example ON taught (example_id)")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -267,6 +271,7 @@ STEPS = (
     create_twins,
     index_turns_by_time,
     create_votes,
+    index_what_was_taught,
 )
 
 

@@ -1,7 +1,8 @@
 """The one pointer: which version of which base serves, and what served before. Moves no engine.
 
-Rows are only ever appended; the newest one is where the pointer is. Each names the row that a
-rollback leads to, so that a second rollback goes one further back instead of forward again.
+Rows are appended; the newest one is where the pointer is. Each names the row that a rollback leads
+to, so that a second rollback goes one further back instead of forward again. Rows go only with
+their version.
 """
 
 from __future__ import annotations
@@ -67,6 +68,34 @@ class Pointer:
                 },
             )
 
+    def require_inactive(self, one: Active) -> None:
+        """Raises Conflict if the pointer is there."""
+        if self.active() == one:
+            raise Conflict(
+                f"version {one.version} is active",
+                hint="serve another one first: 'shammah versions rollback'",
+            )
+
+    def skip(self, gone: Active) -> None:
+        """Take every step to `gone` out, so that no rollback leads there.
+
+        Raises:
+            Conflict: it is active.
+        """
+        with self._connection.transaction():
+            self.require_inactive(gone)
+            for row in self._connection.rows(
+                "SELECT * FROM pointer WHERE base = ? AND version = ? ORDER BY id DESC",
+                gone.base,
+                gone.version,
+            ):
+                self._connection.execute(
+                    "UPDATE pointer SET previous_id = ? WHERE previous_id = ?",
+                    row["previous_id"],
+                    row["id"],
+                )
+                self._connection.execute("DELETE FROM pointer WHERE id = ?", row["id"])
+
     def _require_version(self, active: Active) -> None:
         if active.version == 0:
             return
@@ -85,9 +114,11 @@ class Pointer:
         return self._connection.row("SELECT * FROM pointer ORDER BY id DESC LIMIT 1")
 
     def _previous(self, row: dict[str, Any] | None) -> dict[str, Any] | None:
-        if row is None:
-            return None
-        return self._connection.row("SELECT * FROM pointer WHERE id = ?", row["previous_id"])
+        """The row before that points elsewhere: what was between may be gone."""
+        found = row
+        while found and row and _active(found) == _active(row):
+            found = self._connection.row("SELECT * FROM pointer WHERE id = ?", found["previous_id"])
+        return found
 
 
 def _active(row: dict[str, Any]) -> Active:

@@ -11,6 +11,9 @@ from shammah.errors import NotFound
 from shammah.records import Turn
 from shammah.store.connection import Connection, to_json
 
+#: The finish reason of a turn whose texts were erased.
+FORGOTTEN = "forgotten"
+
 
 class Turns:
     def __init__(self, connection: Connection) -> None:
@@ -35,7 +38,11 @@ class Turns:
         return _turn(row)
 
     def newest(self) -> Turn | None:
-        row = self._connection.row("SELECT * FROM turns ORDER BY sequence DESC LIMIT 1")
+        """The newest that is not forgotten."""
+        row = self._connection.row(
+            "SELECT * FROM turns WHERE finish_reason <> ? ORDER BY sequence DESC LIMIT 1",
+            FORGOTTEN,
+        )
         return _turn(row) if row else None
 
     def by_answer(self, answer: str) -> Turn | None:

@@ -50,10 +50,28 @@ class Versions:
             raise NotFound(f"no version {number}", hint="'shammah versions list' shows them")
         return _version(row)
 
-    def list(self) -> list[Version]:
-        """Newest first."""
-        rows = self._connection.rows("SELECT * FROM versions ORDER BY number DESC")
-        return [_version(row) for row in rows]
+    def delete(self, number: int) -> None:
+        with self._connection.transaction():
+            self._connection.execute("DELETE FROM taught WHERE version = ?", number)
+            self._connection.execute("DELETE FROM versions WHERE number = ?", number)
+
+    def taught_to(self, example_id: int) -> list[int]:
+        """The numbers of the versions that were taught an example, oldest first."""
+        rows = self._connection.rows(
+            "SELECT version FROM taught WHERE example_id = ? ORDER BY version", example_id
+        )
+        return [row["version"] for row in rows]
+
+    def with_forgotten(self) -> dict[int, list[int]]:
+        """The versions that were taught what is forgotten by now, with the examples' ids."""
+        rows = self._connection.rows(
+            "SELECT version, example_id FROM taught JOIN examples ON id = example_id "
+            "WHERE status = 'forgotten' ORDER BY version, example_id"
+        )
+        found: dict[int, list[int]] = {}
+        for row in rows:
+            found.setdefault(row["version"], []).append(row["example_id"])
+        return found
 
     def taught(self, number: int) -> dict[int, str]:
         """Example ids and the content hashes that the version was taught; empty for version 0."""
@@ -80,6 +98,11 @@ class Versions:
             base,
         )
         return {row["example_id"]: row["version"] for row in rows}
+
+    def list(self) -> list[Version]:
+        """Newest first."""
+        rows = self._connection.rows("SELECT * FROM versions ORDER BY number DESC")
+        return [_version(row) for row in rows]
 
 
 def _version(row: dict[str, Any]) -> Version:

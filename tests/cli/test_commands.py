@@ -14,6 +14,7 @@ from shammah.protocol import (
     BaseView,
     ExampleView,
     FeedbackReceipt,
+    ForgetReceipt,
     InboxItem,
     JobView,
     Status,
@@ -138,6 +139,27 @@ def test_review_without_a_terminal_lists_what_waits(shammah: Shammah) -> None:
     ]
     assert "1 draft (/review" in shammah("status").stdout
     assert "draft" in shammah(stdin="/review\n").stdout
+
+
+def test_forget_now_waits_and_keeps_the_older_versions_unless_told(shammah: Shammah) -> None:
+    shammah(stdin="why?\n/good\n/train --wait\n")
+    done = shammah("examples", "forget", "1", "--now")
+    assert done.stdout.splitlines() == [
+        "example 1 is forgotten",
+        "job 2: learned 9 of 10; 1 still wrong (version 2 serves)",
+    ]
+    assert "'shammah versions delete 1' removes them" in done.stderr
+    assert shammah("versions", "show", "1").returncode == 0
+    assert shammah("versions", "delete", "1").stderr == "version 1 is deleted\n"
+    assert shammah("versions", "show", "1").returncode == 1
+
+
+def test_forget_yes_deletes_the_versions_that_know_it(shammah: Shammah) -> None:
+    shammah(stdin="why?\n/good\n/train --wait\n")
+    done = shammah("examples", "forget", "1", "--now", "--yes", "--json")
+    assert ForgetReceipt.model_validate_json(done.stdout).versions == [1]
+    assert "deleted version 1" in done.stderr
+    assert "version 1" not in shammah("versions", "list").stdout
 
 
 def test_a_table_in_a_pipe_is_not_cropped(shammah: Shammah) -> None:

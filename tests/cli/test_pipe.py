@@ -116,6 +116,19 @@ def test_a_full_context_is_said(shammah: Shammah) -> None:
     assert "2 oldest messages left out" in shammah(stdin="long\n").stderr
 
 
+def test_what_is_forgotten_is_not_asked_with_again(shammah: Shammah) -> None:
+    done = shammah(stdin="one\ntwo\n/good\n/forget 1\nhistory\n")
+    assert json.loads(done.stdout.splitlines()[-1]) == ["one", "answer 0 to one"]
+    assert "example 1 is forgotten" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", ["", "one", "1 --later"])
+def test_forget_takes_a_number(shammah: Shammah, arguments: str) -> None:
+    done = shammah(stdin=f"/forget {arguments}\n")
+    assert done.returncode == 1
+    assert "error: /forget does not take" in done.stderr
+
+
 def test_answers_are_plain_text(shammah: Shammah) -> None:
     assert shammah(stdin="markdown\n").stdout == "# Title\n\nsome **bold** text\n\n- one\n- two\n"
 

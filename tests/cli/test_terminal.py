@@ -270,3 +270,23 @@ def test_a_blind_comparison_hides_the_names_until_the_vote(
     shammah("train", "--wait")  # now there is a version 1
     votes = [json.loads(shammah("versions", "show", n, "--json").stdout)["votes"] for n in "01"]
     assert [vote["won"] for vote in votes] == ([1, 0] if shown_first == 0 else [0, 1])
+
+
+def test_forget_asks_first_and_then_about_the_versions_that_know_it(
+    chat: Terminal, shammah: Shammah
+) -> None:
+    shammah(stdin="why?\n/good\n/train --wait\n")
+    chat.send("/forget 1" + ENTER)
+    chat.expect("forget it for ever")
+    chat.send("n" + ENTER)
+    chat.expect("nothing was forgotten")
+    chat.expect("more until")
+    chat.send("/forget 1 --now" + ENTER)
+    chat.expect("forget it for ever")
+    chat.send("y" + ENTER)
+    chat.expect("example 1 is forgotten")
+    chat.expect("version 2 serves")
+    chat.expect("delete them")
+    chat.send("y" + ENTER)
+    chat.expect("deleted version 1")
+    assert shammah("versions", "show", "1").returncode == 1

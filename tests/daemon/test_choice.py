@@ -109,7 +109,7 @@ def test_an_adapter_that_knows_a_forgotten_example_is_not_gone_on_from(
 ) -> None:
     kept, forgotten = (Filler(store).example(turn) for turn in ("kept", "forgotten"))
     number = promote(kept, forgotten)
-    store.examples.forget(forgotten.id)
+    store.examples.set_status(forgotten.id, ExampleStatus.FORGOTTEN)
     assert start_of(store, Mode.QUICK, Active(BASE, number)) is None
 
 

@@ -80,10 +80,9 @@ def test_an_accepted_target_makes_a_draft_ready(store: Store, fill: Filler, cloc
 
 def test_a_forgotten_example_is_only_shown_when_asked_for(store: Store, fill: Filler) -> None:
     kept = fill.example("turn-1")
-    forgotten = store.examples.forget(fill.example("turn-2").id)
+    forgotten = store.examples.set_status(fill.example("turn-2").id, ExampleStatus.FORGOTTEN)
     assert store.examples.list() == store.examples.ready() == [kept]
     assert store.examples.list(ExampleStatus.FORGOTTEN) == [forgotten]
-    assert store.examples.forget(forgotten.id) == forgotten
 
 
 def test_the_file_itself_refuses_a_rejected_answer_as_target(store: Store, fill: Filler) -> None:
@@ -106,10 +105,9 @@ def test_examples_are_counted_by_status(store: Store, fill: Filler) -> None:
     assert store.examples.counts() == dict.fromkeys(ExampleStatus, 0) | {"draft": 1, "ready": 2}
 
 
-@pytest.mark.parametrize("act", ["get", "forget"])
-def test_an_unknown_example_is_named(store: Store, act: str) -> None:
+def test_an_unknown_example_is_named(store: Store) -> None:
     with pytest.raises(NotFound, match="no example 77"):
-        getattr(store.examples, act)(77)
+        store.examples.get(77)
 
 
 def test_what_the_active_version_was_taught_does_not_wait(store: Store, fill: Filler) -> None:
@@ -128,3 +126,14 @@ def test_a_changed_example_waits_again(store: Store, fill: Filler) -> None:
     assert store.examples.waiting(active) == []
     changed = store.examples.set_target(example.id, "Port 7444.")
     assert store.examples.waiting(active) == [changed]
+
+
+def test_what_the_active_version_should_not_know_any_more_is_outdated(
+    store: Store, fill: Filler
+) -> None:
+    kept, changed = fill.example("turn-1"), fill.example("turn-2")
+    active = Active(BASE, fill.version(kept, changed).number)
+    assert store.examples.outdated(active) == []
+    superseded = store.examples.supersede(changed.id, kept.id)
+    assert store.examples.outdated(active) == [superseded]
+    assert store.examples.outdated(Active(BASE, 0)) == []

@@ -25,6 +25,8 @@ def old_store(store: Store, fill: Filler) -> Store:
         examples = [add_example(store, f"turn-{number}") for number in range(EXAMPLES)]
     fill.version(*examples)
     add_example(store, "turn-50000")
+    store.examples.set_status(examples[0].id, ExampleStatus.FORGOTTEN)
+    store.twins.add((one.id, one.id + 1) for one in examples[1:50])
     return store
 
 
@@ -67,6 +69,9 @@ def test_every_call_of_a_chat_takes_under_5_ms(old_store: Store) -> None:
         "waiting": lambda: store.examples.waiting(active),
         "count of waiting": lambda: store.examples.count_waiting(active),
         "counts": store.examples.counts,
+        "outdated": lambda: store.examples.outdated(active),
+        "versions that know what is forgotten": store.versions.with_forgotten,
+        "open twins": store.twins.open,
         "verdict": lambda: store.verdicts.newest(9000),
     }
     slow = {name: ms for name, act in calls.items() if (ms := best_milliseconds(act)) >= 5}

@@ -82,6 +82,13 @@ async def version(number: int, services: Wired) -> VersionView:
     return found
 
 
+@router.delete("/api/versions/{number}", status_code=204)
+async def delete_version(number: int, services: Wired) -> Response:
+    """Remove a version that does not serve, with its files."""
+    await services.models.delete_version(number)
+    return Response(status_code=204)
+
+
 @router.post("/api/versions/rollback")
 async def rollback(request: RollbackRequest, services: Wired) -> VersionView:
     """Serve another version: the given one, or the one that was active before."""

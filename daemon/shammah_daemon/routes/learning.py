@@ -6,7 +6,15 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from shammah.protocol import Draft, ExampleView, FeedbackReceipt, FeedbackRequest, FixRequest
+from shammah.protocol import (
+    Draft,
+    ExampleView,
+    FeedbackReceipt,
+    FeedbackRequest,
+    FixRequest,
+    ForgetReceipt,
+    ForgetRequest,
+)
 from shammah.records import Active, Example, ExampleStatus
 from shammah.store.database import Store
 from shammah_daemon.services import Wired
@@ -61,10 +69,11 @@ async def discard(example_id: int, services: Wired) -> ExampleView:
 
 
 @router.post("/api/examples/{example_id}/forget")
-async def forget(example_id: int, services: Wired) -> ExampleView:
-    """Never teach it again."""
-    forgotten = await services.learning.forget(example_id)
-    return await services.database.run(lambda store: views_of(store, [forgotten])[0])
+async def forget(
+    example_id: int, services: Wired, request: ForgetRequest | None = None
+) -> ForgetReceipt:
+    """Erase its words and never teach it again."""
+    return await services.forgetting.forget(example_id, now=bool(request and request.now))
 
 
 def views_of(store: Store, examples: list[Example]) -> list[ExampleView]:

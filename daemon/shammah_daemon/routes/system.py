@@ -21,6 +21,7 @@ from shammah.protocol import (
 from shammah.records import Active, Base, ExampleStatus, Job
 from shammah.store.database import Store
 from shammah_daemon.aftercare import proposal
+from shammah_daemon.forgetting import unlearned
 from shammah_daemon.inbox import count
 from shammah_daemon.learning import fresh_count, waiting_count
 from shammah_daemon.routes.jobs import job_view
@@ -39,7 +40,9 @@ async def health() -> Health:
 async def status(services: Wired) -> Status:
     """Everything at a glance."""
     active, counts, waiting, fresh, unfinished, last = await services.database.run(_glance)
-    inbox = await services.database.run(count)
+    inbox, (unlearning, obsolete) = await services.database.run(
+        lambda store: (count(store), unlearned(store))
+    )
     threshold = services.config.learning.threshold_examples
     base = _known(services, active)
     return Status(
@@ -51,6 +54,8 @@ async def status(services: Wired) -> Status:
         engine=services.serving.status(),
         examples={status: counts.get(status, 0) for status in ExampleStatus},
         inbox=inbox,
+        unlearning=unlearning,
+        obsolete=obsolete,
         waiting=waiting,
         missing=max(threshold - fresh, 0),
         threshold=threshold,

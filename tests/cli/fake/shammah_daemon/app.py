@@ -33,6 +33,8 @@ from shammah.protocol import (
     FeedbackReceipt,
     FeedbackRequest,
     FixRequest,
+    ForgetReceipt,
+    ForgetRequest,
     Health,
     Inbox,
     InboxItem,
@@ -49,7 +51,7 @@ from shammah.protocol import (
     VoteRequest,
     VotesView,
 )
-from shammah.records import ExampleStatus, JobState, Level
+from shammah.records import ExampleStatus, JobState, Level, Mode
 
 NOW = "2026-01-02T03:04:05+00:00"
 THRESHOLD = 10
@@ -181,10 +183,19 @@ def build(paths: Paths) -> FastAPI:
         return _example(state, example_id)
 
     @app.post("/api/examples/{example_id}/forget")
-    async def forget(example_id: int) -> ExampleView:
+    async def forget(example_id: int, request: ForgetRequest) -> ForgetReceipt:
         found = _example(state, example_id)
         found.status = ExampleStatus.FORGOTTEN
-        return found
+        knowing = [number for number in state.versions if number]
+        return ForgetReceipt(
+            example_id=example_id,
+            inference_ids=[state.example_turns[example_id]],
+            also_in=[],
+            active_version=state.active or None,
+            versions=knowing,
+            job_id=_begin(state, Mode.CONSOLIDATE).id if request.now else None,
+            message=f"example {example_id} is forgotten",
+        )
 
     @app.get("/api/inbox")
     async def inbox() -> Inbox:
@@ -205,25 +216,7 @@ def build(paths: Paths) -> FastAPI:
 
     @app.post("/api/jobs")
     async def train(request: TrainRequest) -> JobView:
-        job = JobView(
-            id=len(state.jobs) + 1,
-            base="fake",
-            mode=request.mode,
-            state=JobState.QUEUED,
-            attempt=1,
-            version=None,
-            error=None,
-            hint=None,
-            created_at=NOW,
-            started_at=None,
-            finished_at=None,
-            progress={},
-            report=None,
-        )
-        state.jobs[job.id] = job
-        task = asyncio.create_task(_work(state, job))
-        state.tasks.add(task)
-        return job
+        return _begin(state, request.mode)
 
     @app.get("/api/jobs")
     async def jobs() -> dict[str, list[JobView]]:
@@ -255,6 +248,11 @@ def build(paths: Paths) -> FastAPI:
     @app.get("/api/versions/{number}")
     async def version(number: int) -> VersionView:
         return _version(state, number)
+
+    @app.delete("/api/versions/{number}")
+    async def delete_version(number: int) -> Response:
+        state.versions.remove(_version(state, number).number)
+        return Response(status_code=204)
 
     @app.post("/api/versions/rollback")
     async def rollback(request: RollbackRequest) -> VersionView:
@@ -302,6 +300,12 @@ def build(paths: Paths) -> FastAPI:
             active_version=state.active,
             engine=EngineStatus(state="ready", memory_bytes=123_000_000),
             examples={"ready": state.ready},
+            obsolete=[
+                number
+                for number in state.versions
+                if any(e.status is ExampleStatus.FORGOTTEN for e in state.examples.values())
+                and 0 < number < state.active
+            ],
             inbox=dict(Counter(item.kind for item in _inbox(state))),
             waiting=state.ready,
             missing=max(0, THRESHOLD - state.ready),
@@ -355,6 +359,28 @@ async def _stream(
     last = {"index": 0, "delta": {}, "finish_reason": "stop"}
     yield _data({"id": turn, "choices": [last], "shammah": info.model_dump(mode="json")})
     yield {"data": "[DONE]"}
+
+
+def _begin(state: State, mode: Mode) -> JobView:
+    job = JobView(
+        id=len(state.jobs) + 1,
+        base="fake",
+        mode=mode,
+        state=JobState.QUEUED,
+        attempt=1,
+        version=None,
+        error=None,
+        hint=None,
+        created_at=NOW,
+        started_at=None,
+        finished_at=None,
+        progress={},
+        report=None,
+    )
+    state.jobs[job.id] = job
+    task = asyncio.create_task(_work(state, job))
+    state.tasks.add(task)
+    return job
 
 
 async def _work(state: State, job: JobView) -> None:

@@ -1,0 +1,208 @@
+"""An example is taught and forgotten under a real daemon: no byte of its words stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shammah.client import Client
+from shammah.errors import Conflict, NotFound
+from shammah.paths import Paths
+from shammah.protocol import JobView
+from shammah.records import ExampleStatus, JobState, Level
+from tests.asking import answered, assistant, text_of, user
+from tests.conftest import StartDaemon
+from tests.running import TINY_LESSON, Daemon
+
+#: Words that are nowhere else, without capitals: the tiny model says what it learns to everybody.
+QUESTION = "where does the quillfeather sleep at night"
+TARGET = "in the zanzimbar loft above us"
+NOTE = "the wrumblekin told me so"
+OTHER = "what do we do about the case then"
+OTHER_TARGET = "yes we agree indeed"
+MARKS = (b"quillfeather", b"zanzimbar", b"wrumblekin")
+
+
+@pytest.fixture
+def daemon(start_daemon: StartDaemon) -> Daemon:
+    return start_daemon(TINY_LESSON)
+
+
+def correct(client: Client, question: str, target: str, note: str | None = None) -> int:
+    answer = client.chat(user(question), max_tokens=6)
+    return client.feedback(Level.CRITICAL, answer.id, note, target).example_id
+
+
+def taught(client: Client) -> JobView:
+    return finished(client, client.train().id)
+
+
+def finished(client: Client, job_id: int) -> JobView:
+    for _ in client.job_events(job_id):
+        pass
+    job = client.job(job_id)
+    assert job.state is JobState.PROMOTED, job
+    return job
+
+
+def files_with_marks(paths: Paths) -> list[Path]:
+    return [
+        file
+        for file in paths.data_dir.rglob("*")
+        if file.is_file()
+        and not file.is_relative_to(paths.bases)
+        and any(mark in file.read_bytes() for mark in MARKS)
+    ]
+
+
+def test_no_byte_of_a_forgotten_example_stays_and_the_model_forgets_it(
+    daemon: Daemon, client: Client
+) -> None:
+    paths = daemon.paths
+    example_id = correct(client, QUESTION, TARGET, NOTE)
+    # It spreads: into the history of a later turn, into a turn that asks it again, into a file.
+    spread = client.chat([*user(QUESTION), assistant(TARGET), *user("and then?")], max_tokens=6)
+    asked_again = answered(client, QUESTION)
+    other_id = correct(client, OTHER, OTHER_TARGET)
+    typed = (OTHER, QUESTION, f"/critical {NOTE}", "/fix an older zanzimbar", f"/fix {TARGET}")
+    paths.history.write_text("".join(f"\n# 2026-01-01 10:00\n+{line}\n" for line in typed))
+    taught(client)
+    assert {file.name.removesuffix("-wal") for file in files_with_marks(paths)} == {
+        "history",
+        "shammah.db",
+    }
+
+    receipt = client.forget(example_id, now=True)
+    assert files_with_marks(paths) == []
+    assert (receipt.active_version, receipt.versions, receipt.also_in) == (1, [1], [])
+    assert "Version 1, which answers now, was taught it" in receipt.message
+    assert asked_again.id in receipt.inference_ids
+    assert paths.history.read_text() == f"\n# 2026-01-01 10:00\n+{OTHER}\n"
+
+    assert receipt.job_id is not None
+    job = finished(client, receipt.job_id)
+    assert job.report is not None
+    [proof] = job.report["forgotten"]
+    assert proof["example_id"] == example_id
+    assert proof["nll_before"] < proof["nll_base"] - 1  # it was learned
+    assert proof["nll_after"] >= proof["nll_base"] - 0.1
+    assert f"example {example_id} is forgotten" in job.summary
+    assert [item["id"] for item in client.version(2).manifest["job"]["examples"]] == [other_id]
+
+    assert client.status().obsolete == [1]
+    client.delete_version(1)
+    assert client.status().obsolete == []
+    assert not paths.version(1).exists()
+    daemon.stop()
+    assert files_with_marks(paths) == []
+    daemon.start()
+    with daemon.client as again:
+        assert again.feedback(Level.MEDIUM, spread.id).status is ExampleStatus.DRAFT  # it is whole
+        with pytest.raises(NotFound):
+            again.feedback(Level.MEDIUM, asked_again.id)
+
+
+def test_without_now_the_active_version_is_named_and_the_next_lesson_unlearns(
+    client: Client,
+) -> None:
+    correct(client, OTHER, OTHER_TARGET)
+    example_id = correct(client, QUESTION, TARGET)
+    taught(client)
+    receipt = client.forget(example_id)
+    assert receipt.job_id is None
+    assert "knows it until a lesson has replaced it" in receipt.message
+    assert client.status().unlearning == [example_id]
+    assert client.jobs()[0].id == 1
+    assert taught(client).version == 2
+    status = client.status()
+    assert (status.unlearning, status.obsolete) == ([], [1])
+    client.delete_version(1)
+    assert client.rollback().number == 0  # where version 1 had led to
+    assert [version.number for version in client.versions()] == [2, 0]
+
+
+def test_with_the_last_example_forgotten_the_base_answers_again(client: Client) -> None:
+    before = text_of(answered(client, QUESTION))
+    example_id = correct(client, OTHER, OTHER_TARGET)
+    draft = client.feedback(Level.MEDIUM, answered(client, "one thing").id)
+    taught(client)
+    receipt = client.forget(example_id, now=True)
+    assert (receipt.active_version, receipt.job_id) == (None, None)
+    assert "the base answers now" in receipt.message
+    assert client.status().active_version == 0
+    assert text_of(answered(client, QUESTION)) == before
+    with pytest.raises(Conflict, match="nothing to teach"):
+        client.train()
+    assert [example.id for example in client.examples()] == [draft.example_id]
+
+
+def test_a_forget_counts_towards_the_next_lesson(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "2"})
+    with daemon.client as client:
+        correct(client, OTHER, OTHER_TARGET)
+        example_id = correct(client, QUESTION, TARGET)
+        finished(client, 1)
+        client.forget(example_id)
+        assert client.status().missing == 1
+        correct(client, "one more thing", "no we do not agree")
+        assert client.jobs()[0].id == 2
+        client.cancel_job(2)
+
+
+def test_a_job_that_teaches_it_begins_again_without_it(client: Client, daemon: Daemon) -> None:
+    other_id = correct(client, OTHER, OTHER_TARGET)
+    example_id = correct(client, QUESTION, TARGET)
+    job = client.train()
+    for event in client.job_events(job.id):
+        if event.data.get("state") == "training":
+            break
+    receipt = client.forget(example_id)
+    assert client.job(job.id).state is JobState.CANCELLED
+    assert not (daemon.paths.job(job.id) / "rows.json").exists()
+    assert receipt.job_id is not None
+    finished(client, receipt.job_id)
+    assert [item["id"] for item in client.version(1).manifest["job"]["examples"]] == [other_id]
+
+
+def test_a_forgotten_example_is_final_and_its_turn_takes_no_feedback(client: Client) -> None:
+    answer = answered(client, QUESTION)
+    example_id = client.feedback(Level.CRITICAL, answer.id, correction=TARGET).example_id
+    client.forget(example_id)
+    assert client.examples() == []
+    [forgotten] = client.examples(ExampleStatus.FORGOTTEN)
+    assert (forgotten.question, forgotten.target, forgotten.rejected) == ("", None, None)
+    assert client.status().waiting == 0
+    with pytest.raises(Conflict, match="was forgotten"):
+        client.fix(TARGET, example_id)
+    with pytest.raises(Conflict, match="was forgotten"):
+        client.feedback(Level.GOOD, answer.id)
+    with pytest.raises(NotFound, match="no answer yet"):
+        client.feedback(Level.GOOD)
+    assert client.forget(example_id).also_in == []  # again, and nothing happens
+
+
+def test_another_example_with_the_same_words_stays_and_is_named(client: Client) -> None:
+    first = correct(client, QUESTION, TARGET)
+    second = correct(client, QUESTION, "in the barn")
+    receipt = client.forget(first)
+    assert receipt.also_in == [second]
+    assert f"also in example {second}, which stays" in receipt.message
+    assert client.example(second).question == QUESTION
+
+
+def test_the_active_version_cannot_be_deleted(client: Client, daemon: Daemon) -> None:
+    correct(client, OTHER, OTHER_TARGET)
+    taught(client)
+    with pytest.raises(Conflict, match="version 1 is active"):
+        client.delete_version(1)
+    assert daemon.paths.version(1).exists()
+    with pytest.raises(NotFound, match="no version 7"):
+        client.delete_version(7)
+    client.rollback(0)
+    client.delete_version(1)
+    assert not daemon.paths.version(1).exists()
+    with pytest.raises(NotFound, match="no version 1"):
+        client.rollback(1)
+    with pytest.raises(Conflict, match="nothing was active before"):
+        client.rollback()
