@@ -6,7 +6,7 @@ Knows the keys, their defaults and their limits; does not know who reads them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -88,10 +88,22 @@ class GateConfig(Section):
     quick_earlier: int = Field(
         100, ge=0, description="earlier examples that the judge of a quick lesson asks, at most"
     )
+    max_lost: float = Field(
+        0.05, ge=0, le=1, description="share of the earlier lessons that may be lost, rounded up"
+    )
     max_kl: float = Field(0.10, gt=0, description="mean KL to the base that rejects, in nats")
     warn_kl: float = Field(0.05, gt=0, description="mean KL to the base that warns, in nats")
+    max_leaks: float = Field(
+        0.05, ge=0, le=1, description="share of general questions whose answers may hold a lesson"
+    )
+    significance: float = Field(
+        0.05, gt=0, lt=1, description="level of the exact tests before and after"
+    )
     quantizations: list[Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]] = Field(
         ["Q6_K", "Q8_0"], min_length=1, description="the ladder, smallest first"
+    )
+    scales: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.75, 0.5], description="weaker adapters to try after the ladder's last quantization"
     )
 
 

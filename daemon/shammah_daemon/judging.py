@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 from typing import Any
 
-from shammah.bases.replay import ANSWER_TOKENS
 from shammah.config import Config
 from shammah.engine.handle import Engine
 from shammah.files import write_atomically
+from shammah.gate.evidence import Before
+from shammah.gate.examine import SLOTS, examine
 from shammah.gate.forgotten import ForgottenCase, Proof, measure_forgotten
-from shammah.gate.judge import Evidence, Report, judge
-from shammah.gate.measure import (
-    Answered,
-    Case,
-    Probe,
-    answer,
-    measure_cases,
-    measure_kl,
-    measure_targets,
-)
+from shammah.gate.judge import Report, judge
+from shammah.gate.measure import Case, measure_targets
 from shammah.gate.moving import against_former
-from shammah.records import Base, Verdict
+from shammah.records import Base, Judgement, Verdict
+from shammah.store.database import Store
 from shammah_daemon.bases import load_reference
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
+from shammah_daemon.ladder import Rung
 from shammah_daemon.lesson import load_cases
 from shammah_daemon.moving import Former
 from shammah_daemon.serving import Serving
 from shammah_daemon.unlearned import Unlearned
 
 Progress = Callable[[dict[str, Any]], Awaitable[None]]
-
-#: Questions that the candidate answers at the same time: a decode step costs little more for
-#: sixteen answers than for one.
-SLOTS = 16
-
-#: General questions that are answered in full, to see that the candidate is sane and does not leak.
-GENERAL_ANSWERS = 8
-
-#: The base ends its answers to them within `ANSWER_TOKENS`; a half more is leave enough.
-GENERAL_TOKENS = ANSWER_TOKENS * 3 // 2
 
 
 @dataclass(frozen=True)
@@ -104,69 +88,90 @@ class Judging:
         async with self.candidate(Path(base.gguf)) as engine:
             return Forgotten(cases, await measure_forgotten(engine, cases))
 
-    def keep(self, engine: Engine) -> None:
-        """The candidate was promoted: it goes on as the serving engine."""
+    async def keep(self, engine: Engine) -> None:
+        """The candidate was promoted: it goes on as the serving engine, without the prompts of its
+        trial, which every token of a chat would be compared with."""
+        await engine.forget()
         self._kept = engine
+
+    async def look_back(self, folder: Path) -> None:
+        """Write `before.json`: every case under the active version; done once for all candidates.
+
+        What the gate found when that version was judged is taken from the store, the rest scored.
+        On the way to another base, what counts was measured when the job was prepared.
+        """
+        if (folder / "before.json").exists():
+            return
+        cases = load_cases(folder)
+        if former := Former.load(folder):
+            _write(folder / "before.json", [asdict(Before(nll)) for nll in former.nll])
+            return
+        known, newest = await self._database.run(lambda store: _findings(store, cases))
+        unknown = [case for case in cases if case.new or case.example_id not in known]
+        async with self._serving.borrow() as serving:
+            scored = await measure_targets(serving, unknown)
+        for case, nll in zip(unknown, scored, strict=True):
+            known[case.example_id] = median(nll)
+        before = [
+            Before(
+                nll=known[case.example_id],
+                learned=found is not None and found.verdict is Verdict.LEARNED,
+                holds=found.details["holds"] if found else (),
+            )
+            for case, found in zip(cases, newest, strict=True)
+        ]
+        _write(folder / "before.json", [asdict(item) for item in before])
 
     async def judge(
         self,
         engine: Engine,
         folder: Path,
         reference: Path,
-        quantization: str,
+        rung: Rung,
         forgotten: Forgotten,
         progress: Progress,
     ) -> Report:
-        """The gate's report on the candidate in `engine`; also written to `report.json`."""
+        """The gate's report on the candidate in `engine`."""
+
+        async def tell(fraction: float, detail: str) -> None:
+            await progress({"stage": "judging", "fraction": fraction, "detail": detail})
+
         cases, probes = load_cases(folder), load_reference(reference)
-        former = Former.load(folder)
-        await progress({"stage": "judging", "fraction": 0.0, "detail": "before"})
-        if former is None:
-            held_before = await self._held_before(cases)
-            async with self._serving.borrow() as serving:
-                before = [fmean(nll) for nll in await measure_targets(serving, cases)]
-        else:
-            held_before, before = [False] * len(cases), former.nll
+        before = [Before(**item) for item in json.loads((folder / "before.json").read_bytes())]
         async with self._serving.borrow() as serving:
             known_before = await measure_forgotten(serving, forgotten.cases)
-        await progress({"stage": "judging", "fraction": 0.2, "detail": "lessons"})
-        after = await measure_cases(engine, cases)
-        await progress({"stage": "judging", "fraction": 0.6, "detail": "general questions"})
-        general = await _general(engine, probes[:GENERAL_ANSWERS])
-        kl = await measure_kl(engine, probes)
-        evidence = Evidence(
-            cases=cases,
-            nll_before=before,
-            held_before=held_before,
-            after=after,
-            kl=kl,
-            general=general,
-            general_by_base=[probe.answer_text for probe in probes[:GENERAL_ANSWERS]],
-        )
         known_after = await measure_forgotten(engine, forgotten.cases)
+        evidence = await examine(engine, cases, before, probes, tell)
         report = replace(
-            judge(evidence, self._config.gate, quantization),
+            judge(evidence, self._config.gate, rung.quantization, rung.scale),
             forgotten=forgotten.proofs(known_before, known_after),
         )
-        if former is not None:
+        if former := Former.load(folder):
             report = against_former(report, former.held)
-        write_report(folder / "report.json", report)
-        await progress({"stage": "judging", "fraction": 1.0, "detail": report.summary})
+        await tell(1.0, report.summary)
         return report
-
-    async def _held_before(self, cases: Sequence[Case]) -> list[bool]:
-        newest = await self._database.run(
-            lambda store: [store.verdicts.newest(case.example_id) for case in cases]
-        )
-        return [found is not None and found.verdict is Verdict.LEARNED for found in newest]
-
-
-async def _general(engine: Engine, probes: Sequence[Probe]) -> list[Answered]:
-    """Answers to general questions, all at once."""
-    return list(
-        await asyncio.gather(*(answer(engine, probe.prompt, GENERAL_TOKENS) for probe in probes))
-    )
 
 
 def write_report(path: Path, report: Report) -> None:
-    write_atomically(path, json.dumps(report.as_dict(), indent=2).encode())
+    _write(path, report.as_dict())
+
+
+def read_report(path: Path) -> Report | None:
+    """The report at `path`, if there is one."""
+    return Report.from_dict(json.loads(path.read_bytes())) if path.exists() else None
+
+
+def _findings(
+    store: Store, cases: Sequence[Case]
+) -> tuple[dict[int, float], list[Judgement | None]]:
+    """NLLs by example id as they were measured on the active version, and the newest judgements."""
+    active = store.pointer.active()
+    own: list[Judgement] = []
+    if active is not None and active.version:
+        own = store.verdicts.of_job(store.versions.get(active.version).job_id)
+    known = {item.example_id: item.details["nll_after"] for item in own}
+    return known, [store.verdicts.newest(case.example_id) for case in cases]
+
+
+def _write(path: Path, data: Any) -> None:
+    write_atomically(path, json.dumps(data, indent=2).encode())

@@ -9,16 +9,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 
 from shammah.bases.template import ChatTemplate
 from shammah.config import Config
 from shammah.engine.handle import Engine
 from shammah.errors import JobError
 from shammah.files import write_atomically
-from shammah.gate.judge import case_verdict
-from shammah.gate.measure import Case, measure_cases, measure_targets
-from shammah.records import Base, Job, Verdict
+from shammah.gate.evidence import Before
+from shammah.gate.measure import Case, answer_cases, measure_cases, measure_targets
+from shammah.gate.verdicts import case_verdict
+from shammah.records import Base, Job
 from shammah_daemon.choice import Situation
 from shammah_daemon.database import Database
 from shammah_daemon.lesson import Lesson, build, cases_of
@@ -65,14 +66,15 @@ async def prepare(
         held = await _held(former, asked)
     situation = Situation(examples, new=frozenset(example.id for example in examples))
     lesson = await build(job, situation, config, engine, ChatTemplate.of(base))
-    nll = [fmean(of_case) for of_case in await measure_targets(engine, lesson.cases)]
+    nll = [median(of_case) for of_case in await measure_targets(engine, lesson.cases)]
     return lesson, Former(held, nll)
 
 
 async def _held(engine: Engine, cases: Sequence[Case]) -> list[int]:
-    measures = await measure_cases(engine, cases)
+    answers = await answer_cases(engine, cases)
+    measures = await measure_cases(engine, cases, answers, [None] * len(cases))
     verdicts = [
-        case_verdict(case, measure.mean_nll, measure)
+        case_verdict(case, Before(measure.median_nll), measure)
         for case, measure in zip(cases, measures, strict=True)
     ]
-    return [found.example_id for found in verdicts if found.verdict is Verdict.LEARNED]
+    return [found.example_id for found in verdicts if found.learned]

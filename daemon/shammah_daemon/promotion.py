@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from shammah import __version__
-from shammah.files import building, sha256_of
+from shammah.files import building, sha256_of, write_atomically
 from shammah.gate.judge import Report
 from shammah.paths import Paths
-from shammah.publish import ADAPTER_FILE, ADAPTER_FOLDER
+from shammah.publish import ADAPTER_CONFIG, ADAPTER_FILE, ADAPTER_FOLDER
 from shammah.records import Base, Version
 from shammah.training.spec import JobSpec
 
@@ -37,15 +37,21 @@ def build_version(
     Files are hard links into the job's folder, so that a job that is interrupted here still has
     them. Done again, it gives the same.
     """
-    job = gguf.parent
+    job = paths.job(spec.job_id)
     created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     with building(paths.version(number)) as folder:
         (folder / ADAPTER_FOLDER).mkdir(parents=True)
-        hashes = {}
-        for source in [gguf, job / ADAPTER_FILE, *sorted((job / ADAPTER_FOLDER).iterdir())]:
-            name = str(source.relative_to(job))
-            _link(source, folder / name)
-            hashes[name] = sha256_of(source)
+        for source in [gguf, gguf.parent / ADAPTER_FILE]:
+            _link(source, folder / source.name)
+        for source in (job / ADAPTER_FOLDER).iterdir():
+            _link(source, folder / ADAPTER_FOLDER / source.name)
+        if report.scale != 1:
+            _scale_alpha(folder / ADAPTER_FOLDER / ADAPTER_CONFIG, report.scale)
+        hashes = {
+            str(path.relative_to(folder)): sha256_of(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
         manifest = {
             "version": number,
             "created_at": created_at,
@@ -55,6 +61,7 @@ def build_version(
             "job": asdict(spec),
             "training": training,
             "quantization": report.quantization,
+            "scale": report.scale,
             "files": hashes,
         }
         _write(folder / "manifest.json", manifest)
@@ -71,6 +78,13 @@ def build_version(
         manifest=manifest,
         report=report.as_dict(),
     )
+
+
+def _scale_alpha(config: Path, scale: float) -> None:
+    """Let PEFT load the adapter at the effect with which it was merged (LoRA's alpha / r)."""
+    settings = json.loads(config.read_bytes())
+    settings["lora_alpha"] *= scale
+    write_atomically(config, json.dumps(settings, indent=2).encode())
 
 
 def _link(source: Path, target: Path) -> None:

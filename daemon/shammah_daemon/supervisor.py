@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,9 @@ from shammah.engine.handle import Engine
 from shammah.errors import Conflict, EngineCrashed, JobError, ShammahError
 from shammah.files import remove, write_atomically
 from shammah.gate.forgotten import Proof
-from shammah.gate.judge import Report
+from shammah.gate.judge import Report, conclude
 from shammah.paths import Paths
 from shammah.publish import ADAPTER_FOLDER
-from shammah.publish.quantizations import ladder
 from shammah.records import (
     Active,
     Base,
@@ -44,7 +43,8 @@ from shammah_daemon.choice import situation_of, start_of
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.hub import Hub
-from shammah_daemon.judging import Judging
+from shammah_daemon.judging import Forgotten, Judging, read_report, write_report
+from shammah_daemon.ladder import Rung, folder_of, next_rung, rungs
 from shammah_daemon.lesson import Lesson, build
 from shammah_daemon.promotion import build_version
 from shammah_daemon.servable import servable
@@ -65,6 +65,17 @@ PROGRESS_SECONDS = 0.3
 
 #: What stays of a finished job's folder.
 KEPT = frozenset({"job.json", "log.jsonl", "report.json", "train.json"})
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A job after training: what its candidates are made of and judged by."""
+
+    job: Job
+    base: Base
+    spec: JobSpec
+    training: dict[str, Any]  # the stage's result
+    forgotten: Forgotten
 
 
 class Supervisor:
@@ -239,37 +250,71 @@ class Supervisor:
         base = self._bases.get(job.base)
         spec = await self._prepare(job, base, folder)
 
-        await self._enter(job, JobState.TRAINING)
-        ground = self._bases.ground(base.name)
-        training = await self._stage(
-            job, folder / "train.json",
-            "shammah.training", "train", str(folder), str(ground.folder), *self._start(spec),
-        )  # fmt: skip
-        await self._enter(job, JobState.MERGING)
-        merged = await self._stage(
-            job, folder / "merge.json", "shammah.publish", "merge", str(folder), base.gguf
-        )
+        training = await self._train(job, base, spec, folder)
+        merged = await self._merge(job, base, folder, scale=1.0)
         forgotten = await self._judging.forgotten(base)
-        report: Report | None = None
-        for quantization in ladder(spec.quantizations, merged["row_sizes"]):
-            await self._enter(job, JobState.QUANTIZING)
-            quantized = await self._stage(
-                job, folder / f"quantize-{quantization}.json",
-                "shammah.publish", "quantize", str(folder), quantization,
+        trained = _Trained(job, base, spec, training, forgotten)
+        all_rungs = rungs(spec.quantizations, self._config.gate.scales, merged["row_sizes"])
+        failed: list[Report] = []
+        while rung := next_rung(all_rungs, failed):
+            report = await self._try(trained, rung, failed)
+            if report.passed:
+                return
+            failed.append(report)
+        await self._reject(job, folder, naming_sample(conclude(failed), spec))
+
+    async def _train(self, job: Job, base: Base, spec: JobSpec, folder: Path) -> dict[str, Any]:
+        """The training stage. The look back runs beside it: while its child still imports torch on
+        one core, the serving engine has the others."""
+        await self._enter(job, JobState.TRAINING)
+        look_back = asyncio.create_task(self._judging.look_back(folder))
+        try:
+            ground = str(self._bases.ground(base.name).folder)
+            result = await self._stage(
+                job, folder / "train.json",
+                "shammah.training", "train", str(folder), ground, *self._start(spec),
             )  # fmt: skip
-            await self._enter(job, JobState.JUDGING)
-            gguf = Path(quantized["path"])
-            async with self._judging.candidate(gguf) as engine:
-                report = await self._judging.judge(
-                    engine, folder, ground.reference, quantization, forgotten, self._progress(job)
-                )
-                report = naming_sample(report, spec)
-                log.info("judged", job=job.id, quantization=quantization, passed=report.passed)
-                if report.passed:
-                    await self._promote(job, base, spec, report, gguf, training, engine)
-                    return
-        assert report is not None  # a ladder has at least one rung
-        await self._reject(job, report)
+            await look_back
+        finally:
+            look_back.cancel()
+            await asyncio.gather(look_back, return_exceptions=True)
+        return result
+
+    async def _merge(self, job: Job, base: Base, folder: Path, scale: float) -> dict[str, Any]:
+        into = folder_of(folder, scale)
+        if not (into / "merge.json").exists():
+            await self._enter(job, JobState.MERGING)
+        return await self._stage(
+            job, into / "merge.json", "shammah.publish", "merge", str(folder), base.gguf,
+            "--into", str(into), "--scale", str(scale),
+        )  # fmt: skip
+
+    async def _try(self, trained: _Trained, rung: Rung, failed: Sequence[Report]) -> Report:
+        """Make one candidate and put it before the gate; promote it if it passes."""
+        job, base = trained.job, trained.base
+        folder = self._paths.job(job.id)
+        own = folder_of(folder, rung.scale)
+        judged = own / f"report-{rung.quantization}.json"
+        if (known := read_report(judged)) and not known.passed:
+            return known
+        await self._merge(job, base, folder, rung.scale)
+        await self._enter(job, JobState.QUANTIZING)
+        quantized = await self._stage(
+            job, own / f"quantize-{rung.quantization}.json",
+            "shammah.publish", "quantize", str(own), rung.quantization,
+        )  # fmt: skip
+        await self._enter(job, JobState.JUDGING)
+        gguf, reference = Path(quantized["path"]), self._bases.ground(base.name).reference
+        async with self._judging.candidate(gguf) as engine:
+            report = await self._judging.judge(
+                engine, folder, reference, rung, trained.forgotten, self._progress(job)
+            )
+            write_report(judged, report)
+            log.info("judged", job=job.id, rung=asdict(rung), failed=report.failed)
+            if report.passed:
+                whole = naming_sample(conclude([*failed, report]), trained.spec)
+                await self._promote(job, base, trained.spec, whole, gguf, trained.training, engine)
+        return report
 
     async def _prepare(self, job: Job, base: Base, folder: Path) -> JobSpec:
         """The lesson's files; made once, so that later feedback does not change a running job."""
@@ -330,18 +375,20 @@ class Supervisor:
     ) -> None:
         """From candidate to active version. The order makes every interruption harmless: files
         first, then the store in one transaction, then the engine."""
+        write_report(self._paths.job(job.id) / "report.json", report)
         number = await self._database.run(lambda store: store.jobs.allocate_version(job.id))
         version = await asyncio.to_thread(
             build_version, self._paths, number, base, spec, report, gguf, training
         )
         done = await self._database.run(lambda store: _promote(store, version, spec, report))
-        self._judging.keep(engine)
+        await self._judging.keep(engine)
         self._unlearned.drop(report.forgotten)
         await self._serving.adopt(servable(self._paths, base, version), engine)
         _tidy(self._paths.job(done.id))
         await self._announce(done)
 
-    async def _reject(self, job: Job, report: Report) -> None:
+    async def _reject(self, job: Job, folder: Path, report: Report) -> None:
+        write_report(folder / "report.json", report)
         done = await self._database.run(
             lambda store: store.reject(job.id, report.as_dict(), judgements(report))
         )

@@ -125,6 +125,10 @@ class Engine:
         batcher.forget_cache()
         self._done(message)
 
+    def _op_forget(self, message: Message) -> None:
+        self._loaded()[2].forget_cache()
+        self._done(message)
+
     def _op_embed(self, message: Message) -> None:
         """Fields: texts. Answers unit vectors, the mean of the last hidden states: [n, n_embd]."""
         model = self._loaded()[0]

@@ -43,6 +43,7 @@ class Answer:
     started: float
     first_token: float | None = None
     generated: int = 0
+    nll: list[float] = field(default_factory=list)  # of each token drawn, where it is asked for
 
 
 @dataclass
@@ -136,7 +137,7 @@ class Batcher:
                 self._finish(slot, "cancelled")
 
     def forget_cache(self) -> None:
-        """Drop what sequences hold: it was computed with other weights.
+        """Drop what sequences hold: it was computed with other weights, or is of no more use.
 
         Running answers compute their text so far again before they go on.
         """
@@ -240,6 +241,9 @@ class Batcher:
         slot.used = self._step
         if answer.first_token is None:
             answer.first_token = time.monotonic()
+        if answer.request.sampling.score:
+            logits = self._context.logits(index)
+            answer.nll.append(_normaliser(logits) - float(logits[token]))
         if self._context.model.ends_turn(token):
             self._finish(slot, "stop")
             return
@@ -275,6 +279,7 @@ class Batcher:
                 "tokens_per_second": (answer.generated - 1) / (now - first)
                 if answer.generated > 1
                 else 0.0,
+                "mean_nll": sum(answer.nll) / len(answer.nll) if answer.nll else None,
             }
         )
 
@@ -370,8 +375,7 @@ def _read(
     result: dict[str, Any], row: ScoreRow, place: int, logits: NDArray[np.float32], top: int
 ) -> None:
     """Append to `result` what is wanted of the logits before target token `place`."""
-    highest = logits.max()
-    normaliser = float(highest) + float(np.log(np.exp(logits - highest).sum(dtype=np.float64)))
+    normaliser = _normaliser(logits)
     result["nll"].append(normaliser - float(logits[row.target[place]]))
     if top:
         best = np.argpartition(logits, -top)[-top:]
@@ -379,3 +383,9 @@ def _read(
         result["top"].append([best.tolist(), (logits[best] - normaliser).round(5).tolist()])
     if row.at is not None:
         result["at"].append((logits[row.at[place]] - normaliser).round(5).tolist())
+
+
+def _normaliser(logits: NDArray[np.float32]) -> float:
+    """log Σ exp(logits), in nats."""
+    highest = logits.max()
+    return float(highest) + float(np.log(np.exp(logits - highest).sum(dtype=np.float64)))

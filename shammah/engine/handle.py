@@ -41,6 +41,7 @@ class Finished:
     completion_tokens: int
     first_token_seconds: float
     tokens_per_second: float
+    mean_nll: float | None = None  # of the tokens drawn, in nats, where `Sampling.score` asked
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ class Engine:
                     completion_tokens=message["completion_tokens"],
                     first_token_seconds=message["first_token_seconds"],
                     tokens_per_second=message["tokens_per_second"],
+                    mean_nll=message.get("mean_nll"),
                 )
                 return
         finally:
@@ -188,6 +190,10 @@ class Engine:
 
     async def detach(self, adapter: Path) -> None:
         await self._ask("detach", path=str(adapter))
+
+    async def forget(self) -> None:
+        """Drop the cached beginnings: every later token would be compared with them."""
+        await self._ask("forget")
 
     async def stats(self) -> Message:
         """memory_bytes of the child and the number of active answers."""

@@ -28,6 +28,7 @@ class Sampling:
     top_p: float = 1.0
     seed: int = 0
     stop: list[str] = field(default_factory=list)
+    score: bool = False  # also tell the mean NLL of the tokens drawn, the end of turn included
 
 
 @dataclass(frozen=True)

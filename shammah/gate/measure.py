@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 
-from shammah.engine.handle import Engine, Finished
+from shammah.engine.handle import Engine
 from shammah.engine.requests import Sampling, ScoreRow
 from shammah.gate.terms import Terms, terms
 
@@ -46,6 +47,7 @@ class Answered:
     text: str
     ended: bool  # by itself, not by the limit
     tokens: int
+    mean_nll: float | None = None  # of its tokens, in nats
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,12 @@ class CaseMeasure:
 
     example_id: int
     nll: list[float]  # per held-out phrasing
-    rejected_nll: float | None
+    rejected_nll: float | None  # after the first held-out phrasing; new examples only
     answers: list[Answered]  # the question as asked, then each held-out phrasing
 
     @property
-    def mean_nll(self) -> float:
-        return sum(self.nll) / len(self.nll)
+    def median_nll(self) -> float:
+        return median(self.nll)
 
 
 @dataclass(frozen=True)
@@ -81,33 +83,58 @@ async def measure_targets(engine: Engine, cases: Sequence[Case]) -> list[list[fl
 
 
 async def measure_rejected(engine: Engine, cases: Sequence[Case]) -> list[float | None]:
-    """Per case the NLL of how the rejected answer begins, if there is one."""
+    """Per new case with a rejected answer the NLL of how that begins, else None.
+
+    After the first held-out phrasing, where the target was measured too.
+    """
     rows = [
-        ScoreRow(case.asked, case.rejected[: len(case.target)]) for case in cases if case.rejected
+        ScoreRow(case.held_out[0], case.rejected[: len(case.target)])
+        for case in cases
+        if case.new and case.rejected
     ]
     scored = iter(await engine.score(rows))
-    return [next(scored).mean_nll if case.rejected else None for case in cases]
+    return [next(scored).mean_nll if case.new and case.rejected else None for case in cases]
 
 
-async def measure_cases(engine: Engine, cases: Sequence[Case]) -> list[CaseMeasure]:
-    """NLLs and greedy answers of every case."""
-    nlls = await measure_targets(engine, cases)
-    rejected_nlls = await measure_rejected(engine, cases)
+async def measure_cases(
+    engine: Engine,
+    cases: Sequence[Case],
+    answers: Sequence[Sequence[Answered]],
+    rejected_nlls: Sequence[float | None],
+) -> list[CaseMeasure]:
+    """What there is to know of every case, from its answers and what they leave to be scored.
+
+    A target that came back word for word was scored by being generated.
+    """
+    open_rows = [
+        ScoreRow(prompt, case.target)
+        for case, given in zip(cases, answers, strict=True)
+        for prompt, answered in zip(case.held_out, given[1:], strict=True)
+        if _generated_nll(case, answered) is None
+    ]
+    scored = iter(await engine.score(open_rows))
+    measures = []
+    for case, given, rejected in zip(cases, answers, rejected_nlls, strict=True):
+        generated = [_generated_nll(case, answered) for answered in given[1:]]
+        nll = [next(scored).mean_nll if value is None else value for value in generated]
+        measures.append(CaseMeasure(case.example_id, nll, rejected, list(given)))
+    return measures
+
+
+async def answer_cases(engine: Engine, cases: Sequence[Case]) -> list[list[Answered]]:
+    """Per case the greedy answers: to the question as asked, then to each held-out phrasing."""
     asked = [(case, prompt) for case in cases for prompt in (case.asked, *case.held_out)]
-    answers = iter(
+    found = iter(
         await asyncio.gather(
             *(answer(engine, prompt, answer_limit(case.target)) for case, prompt in asked)
         )
     )
-    return [
-        CaseMeasure(
-            example_id=case.example_id,
-            nll=nll,
-            rejected_nll=rejected,
-            answers=[next(answers) for _ in range(1 + len(case.held_out))],
-        )
-        for case, nll, rejected in zip(cases, nlls, rejected_nlls, strict=True)
-    ]
+    return [[next(found) for _ in range(1 + len(case.held_out))] for case in cases]
+
+
+def _generated_nll(case: Case, answered: Answered) -> float | None:
+    is_target = answered.ended and answered.text.strip() == case.target_text.strip()
+    return answered.mean_nll if is_target else None
 
 
 def answer_limit(target: Sequence[int]) -> int:
@@ -117,12 +144,8 @@ def answer_limit(target: Sequence[int]) -> int:
 
 async def answer(engine: Engine, prompt: Sequence[int], max_tokens: int) -> Answered:
     """The greedy answer to `prompt`."""
-    text, finished = await engine.answer(prompt, Sampling(max_tokens=max_tokens))
-    return _answered(text, finished)
-
-
-def _answered(text: str, finished: Finished) -> Answered:
-    return Answered(text, finished.reason == "stop", finished.completion_tokens)
+    text, finished = await engine.answer(prompt, Sampling(max_tokens=max_tokens, score=True))
+    return Answered(text, finished.reason == "stop", finished.completion_tokens, finished.mean_nll)
 
 
 async def reference(
@@ -156,6 +179,12 @@ async def measure_kl(engine: Engine, probes: Sequence[Probe]) -> list[float]:
         / len(probe.answer)
         for probe, score in zip(probes, scored, strict=True)
     ]  # fmt: skip
+
+
+def furthest(probes: Sequence[Probe], kls: Sequence[float], count: int) -> list[Probe]:
+    """The `count` probes with the largest KL, the largest first."""
+    order = sorted(range(len(probes)), key=lambda i: -kls[i])
+    return [probes[i] for i in order[:count]]
 
 
 def kl(base: Sequence[float], ours: Sequence[float]) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from shammah.gate.judge import Check, Report
-from shammah.records import Verdict
+from shammah.gate.checks import Check
+from shammah.gate.judge import Report
 
 
 def against_former(report: Report, held: Collection[int]) -> Report:
@@ -15,7 +15,7 @@ def against_former(report: Report, held: Collection[int]) -> Report:
     Args:
         held: ids of the examples that the former version answered rightly.
     """
-    learned = sum(verdict.verdict is Verdict.LEARNED for verdict in report.verdicts)
+    learned = sum(verdict.learned for verdict in report.verdicts)
     check = Check(
         "moved",
         learned >= len(held),

@@ -3,3 +3,6 @@
 #: The two forms of an adapter in the folder of a job and of a version: PEFT, and GGUF.
 ADAPTER_FOLDER = "adapter"
 ADAPTER_FILE = "adapter.gguf"
+
+#: Rank and alpha, in the PEFT folder.
+ADAPTER_CONFIG = "adapter_config.json"

@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def merge_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, Any]:
-    """JOB_DIR/adapter and the base become merged-F16.gguf and adapter.gguf."""
+    """JOB_DIR/adapter and the base become merged-F16.gguf and adapter.gguf in --into."""
     # Not before main() has settled the environment: numpy reads it when it is imported.
     from shammah.bases.gguf_header import read_header
     from shammah.publish.adapter import read_adapter, write_adapter
@@ -44,8 +44,10 @@ def merge_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, An
     started = time.monotonic()
     base = read_header(arguments.base)
     adapter = read_adapter(arguments.job / ADAPTER_FOLDER, base).scaled(arguments.scale)
-    write_adapter(adapter, base, arguments.job / ADAPTER_FILE)
-    path = arguments.job / MERGED_FILE
+    folder = arguments.into or arguments.job
+    folder.mkdir(mode=0o700, exist_ok=True)
+    write_adapter(adapter, base, folder / ADAPTER_FILE)
+    path = folder / MERGED_FILE
     merge(
         base,
         adapter,
@@ -56,7 +58,7 @@ def merge_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, An
     )
     return {
         "path": str(path),
-        "adapter_path": str(arguments.job / ADAPTER_FILE),
+        "adapter_path": str(folder / ADAPTER_FILE),
         "row_sizes": base.row_sizes(),
         "seconds": round(time.monotonic() - started, 3),
     }
@@ -104,11 +106,14 @@ def _parser() -> argparse.ArgumentParser:
     quantize_parser = commands.add_parser("quantize", help=quantize_stage.__doc__)
     for command, run in ((merge_parser, merge_stage), (quantize_parser, quantize_stage)):
         command.set_defaults(stage=run)
-        command.add_argument("job", type=Path, metavar="JOB_DIR", help="the job's folder")
+        command.add_argument("job", type=Path, metavar="JOB_DIR", help="where its files are")
         command.add_argument(
             "--threads", type=int, default=os.cpu_count() or 1, help="one per core by default"
         )
     merge_parser.add_argument("base", type=Path, metavar="BASE_GGUF", help="the pristine base")
+    merge_parser.add_argument(
+        "--into", type=Path, metavar="DIR", help="where the files go; JOB_DIR by default"
+    )
     merge_parser.add_argument("--scale", type=float, default=1.0, help="times the adapter's effect")
     quantize_parser.add_argument("type", metavar="TYPE", help="Q4_K_M, Q8_0, ...")
     return parser

@@ -23,8 +23,8 @@ from shammah.bases.architectures import Architecture, gguf_name, lookup
 from shammah.bases.gguf_header import Header, read_header
 from shammah.errors import JobError
 from shammah.files import building, require_space
+from shammah.publish import ADAPTER_CONFIG
 
-CONFIG_FILE = "adapter_config.json"
 TENSORS_FILE = "adapter_model.safetensors"
 
 #: Settings of PEFT's LoraConfig that change what is added to the base; only plain LoRA is merged.
@@ -71,7 +71,7 @@ def read_adapter(folder: Path, base: Header) -> Adapter:
         BaseModelError: the base's architecture has no tensor mapping.
     """
     architecture = lookup(base.architecture)
-    config = _read_config(folder / CONFIG_FILE)
+    config = _read_config(folder / ADAPTER_CONFIG)
     rank, alpha = config["r"], config["lora_alpha"]
     updates = {}
     for module, (a, b) in _read_pairs(folder / TENSORS_FILE).items():

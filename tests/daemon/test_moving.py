@@ -123,7 +123,7 @@ def test_a_lesson_queued_during_a_move_teaches_the_base_that_serves_then(client:
     moving = client.use_base(NEW)
     for event in client.job_events(moving.job_id):
         if event.data.get("state") == "training":
-            client.chat(user("and one more thing"), max_tokens=6)
+            client.chat(user("and one more thing"), max_tokens=2)
             client.feedback(Level.CRITICAL, correction=TARGET)
             queued = client.train()
     assert queued.id != moving.job_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from shammah.client import ChatChunk, Client
+from shammah.config import LearningConfig
 from shammah.files import sha256_of
 from shammah.protocol import JobEvent, JobView
-from shammah.records import JobState, Level
+from shammah.records import JobState, Level, Mode
 from tests.asking import text_of, user
 from tests.conftest import StartDaemon
 from tests.running import TINY_LESSON, Daemon
@@ -21,6 +23,9 @@ from tests.running import TINY_LESSON, Daemon
 TARGET = "yes we agree indeed"
 QUESTIONS = [f"what do we do about case {number} then" for number in range(3)]
 LONG = 120
+
+#: What may stay of a finished job.
+KEPT_FILES = {"job.json", "log.jsonl", "report.json", "train.json"}
 
 
 def correct_all(client: Client) -> None:
@@ -154,12 +159,7 @@ def test_a_version_is_whole_and_says_what_it_was_made_of(daemon: Daemon, client:
     assert [item["id"] for item in version.manifest["job"]["examples"]] == [1, 2, 3]
     assert version.report["passed"]
     assert job.summary == "learned 3 of 3. Version 1 answers now."
-    assert {path.name for path in daemon.paths.job(1).iterdir()} <= {
-        "job.json",
-        "log.jsonl",
-        "report.json",
-        "train.json",
-    }
+    assert {path.name for path in daemon.paths.job(1).iterdir()} <= KEPT_FILES
     assert client.status().waiting == 0
     assert all(example.taught and example.verdict == "learned" for example in client.examples())
 
@@ -201,9 +201,54 @@ def test_a_rejected_lesson_says_why_and_the_active_version_stays(
         job = finished(client, client.train().id)
         assert job.state is JobState.REJECTED
         assert "KL to the base" in job.summary
+        assert job.report is not None
+        tried = [(attempt["quantization"], attempt["scale"]) for attempt in job.report["attempts"]]
+        assert tried == [("Q8_0", 1.0), ("Q8_0", 0.75), ("Q8_0", 0.5)]
+        assert {path.name for path in daemon.paths.job(job.id).iterdir()} <= KEPT_FILES
         assert client.status().active_version == 0
         assert not daemon.paths.version(1).exists()
         assert answers(client) == before
+
+
+def test_earlier_examples_are_compared_with_what_the_gate_found_of_the_active_version(
+    client: Client,
+) -> None:
+    correct_all(client)
+    first = finished(client, client.train().id)
+    answer = client.chat(user("and one more thing"), max_tokens=2)
+    client.feedback(Level.CRITICAL, answer.id, correction=TARGET)
+    second = finished(client, client.train(Mode.CONSOLIDATE).id)
+    assert first.report is not None
+    assert second.report is not None
+    after = {v["example_id"]: v["nll_after"] for v in first.report["verdicts"]}
+    earlier = [v for v in second.report["verdicts"] if not v["new"]]
+    assert {v["example_id"]: v["nll_before"] for v in earlier} == after
+    assert all(v["held_before"] == [True] * 3 for v in earlier)
+
+
+def test_a_weaker_adapter_serves_where_the_full_one_moves_too_far(
+    daemon: Daemon, client: Client
+) -> None:
+    correct_all(client)
+    full = client.version(finished(client, client.train().id).version or 0).report["kl_mean"]
+    client.rollback(0)
+    daemon.stop()
+    daemon.settings |= {
+        "SHAMMAH_GATE__MAX_KL": str(0.99 * full),
+        "SHAMMAH_GATE__SCALES": "[0.9]",
+    }
+    daemon.start()
+    with daemon.client as again:
+        job = finished(again, again.train().id)
+        assert job.state is JobState.PROMOTED, job.report
+        version = again.version(job.version or 0)
+        assert version.report["scale"] == version.manifest["scale"] == 0.9
+        assert [attempt["failed"] for attempt in version.report["attempts"]] == [["retained"], []]
+        folder = daemon.paths.version(version.number)
+        config = json.loads((folder / "adapter" / "adapter_config.json").read_bytes())
+        assert config["lora_alpha"] == 0.9 * LearningConfig().alpha
+        hashes = version.manifest["files"]
+        assert {name: sha256_of(folder / name) for name in hashes} == hashes
 
 
 def test_a_cancelled_job_promotes_nothing_and_can_be_queued_anew(

@@ -94,6 +94,15 @@ async def test_a_stop_string_ends_the_answer_before_it(engine: Engine) -> None:
     assert finished.reason == "stop"
 
 
+async def test_an_answer_can_be_scored_while_it_is_drawn(engine: Engine) -> None:
+    prompt = await tokens(engine, ASKED)
+    _text, finished = await engine.answer(prompt, Sampling(max_tokens=1, score=True))
+    [scored] = await engine.score([ScoreRow(prompt, [0])], top=1)
+    [(_ids, [likeliest])] = scored.top
+    assert finished.mean_nll == pytest.approx(-likeliest, abs=0.05)
+    assert (await greedy(engine))[1].mean_nll is None
+
+
 async def test_a_seed_brings_the_same_answer_again(engine: Engine) -> None:
     prompt = await tokens(engine, ASKED)
 
@@ -185,6 +194,13 @@ async def test_characters_that_the_tokenizer_splits_come_out_whole(tiny_base: Pa
     shown = [stream.feed(piece) for piece in pieces]
     assert "".join(shown) + stream.finish() == text
     assert not any("\ufffd" in piece for piece in shown)
+
+
+async def test_after_forgetting_a_question_is_computed_anew(engine: Engine) -> None:
+    before, _ = await greedy(engine)
+    await engine.forget()
+    after, finished = await greedy(engine)
+    assert (after, finished.cached_tokens) == (before, 0)
 
 
 # scores

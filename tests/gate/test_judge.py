@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from shammah.config import GateConfig
-from shammah.gate.judge import (
-    NLL_NOISE,
-    Evidence,
-    Report,
-    judge,
-    repeats,
-    sign_test,
-    summary,
-)
-from shammah.gate.measure import Answered, Case, CaseMeasure
+from shammah.gate.checks import OUTLIER_FROM, repeats
+from shammah.gate.evidence import GENERAL_TOKENS, Before, Evidence, General
+from shammah.gate.judge import Report, conclude, judge
+from shammah.gate.measure import Answered, Case, CaseMeasure, Probe
+from shammah.gate.verdicts import NLL_NOISE, summary
 from shammah.records import Level, Verdict
 
 CONFIG = GateConfig()
 PORTS = 10
+GENERAL = 20
 
 
 def case(number: int, *, new: bool = True, level: Level = Level.MEDIUM) -> Case:
@@ -59,16 +56,28 @@ def measured(
     )
 
 
+def probe(number: int, base_answer: str = "") -> Probe:
+    return Probe(f"Question {number}?", base_answer or f"Answer {number}.", [1], [2, 3], [])
+
+
+def general(number: int, answer: Answered | None = None, base_answer: str = "") -> General:
+    """By default what the base says too."""
+    answer = answer or Answered(f"Answer {number}.", True, 3)
+    return General(probe(number, base_answer), answer)
+
+
 def evidence(*cases: Case) -> Evidence:
     """All is well with `cases`."""
     return Evidence(
         cases=cases,
-        nll_before=[3.0] * len(cases),
-        held_before=[not case.new for case in cases],
+        before=[
+            Before(3.0) if case.new else Before(3.0, learned=True, holds=[True] * 3)
+            for case in cases
+        ],
         after=[measured(case.example_id) for case in cases],
-        kl=[0.01, 0.03],
-        general=[Answered(f"Answer {i}.", True, 3) for i in range(8)],
-        general_by_base=[f"Answer {i}." for i in range(8)],
+        probes=[probe(number) for number in range(GENERAL)],
+        kl=[0.01, 0.03] * (GENERAL // 2),
+        general=[general(number) for number in range(8)],
     )
 
 
@@ -83,6 +92,10 @@ def with_after(given: Evidence, *changed: CaseMeasure) -> Evidence:
 
 def verdict(given: Evidence) -> Report:
     return judge(given, CONFIG, "Q6_K")
+
+
+def with_general(given: Evidence, *changed: General) -> Evidence:
+    return replace(given, general=[*changed, *given.general[len(changed) :]])
 
 
 def failed(report: Report) -> list[str]:
@@ -110,7 +123,7 @@ def test_exactly_enough_right_answers_pass() -> None:
 
 
 def test_targets_that_did_not_become_likelier_fail_learned() -> None:
-    given = replace(NEW, nll_before=[0.1] * PORTS)
+    given = replace(NEW, before=[Before(0.1)] * PORTS)
     wrong = measured(1, WRONG, WRONG, WRONG)
     assert failed(verdict(with_after(given, wrong))) == ["learned"]
 
@@ -122,7 +135,7 @@ def test_below_five_examples_each_must_improve() -> None:
 
 
 def test_what_held_already_need_not_become_likelier() -> None:
-    assert verdict(replace(evidence(case(1)), nll_before=[0.05])).passed
+    assert verdict(replace(evidence(case(1)), before=[Before(0.05)])).passed
 
 
 def test_a_critical_example_that_got_worse_fails_learned() -> None:
@@ -171,17 +184,60 @@ def test_whether_the_target_is_preferred_is_reported(
     assert verdict(with_after(NEW, measure)).verdicts[0].prefers_target is prefers
 
 
+def test_rejected_answers_that_stay_likelier_fail_learned() -> None:
+    contested = [measured(n, rejected_nll=2.0 if n > 4 else 0.05) for n in range(1, PORTS + 1)]
+    report = verdict(with_after(NEW, *contested))
+    assert failed(report) == ["learned"]
+    assert "6 of 10 rejected answers are less likely" in report.checks[0].detail
+    assert "rejected answer is still likelier" in report.verdicts[0].why
+
+
+def test_one_of_many_rejected_answers_may_stay_likelier() -> None:
+    contested = [measured(n, rejected_nll=2.0 if n > 1 else 0.05) for n in range(1, PORTS + 1)]
+    assert verdict(with_after(NEW, *contested)).passed
+
+
+def test_of_few_rejected_answers_none_may_stay_likelier() -> None:
+    given = evidence(*(case(number) for number in range(1, 5)))
+    assert failed(verdict(with_after(given, measured(1, rejected_nll=0.05)))) == ["learned"]
+
+
+def test_one_phrasing_does_not_decide_whether_a_target_became_likelier() -> None:
+    given = evidence(replace(case(1), held_out=[[2], [3], [4]]))
+    measure = replace(measured(1, *[right(1)] * 4), nll=[0.1, 0.2, 90.0])
+    assert verdict(with_after(given, measure)).verdicts[0].nll_after == 0.2
+
+
 # retained
 
 
 def test_a_high_kl_fails_retained() -> None:
-    assert failed(verdict(replace(NEW, kl=[CONFIG.max_kl * 2]))) == ["retained"]
+    assert failed(verdict(replace(NEW, kl=[CONFIG.max_kl * 2] * GENERAL))) == ["retained"]
 
 
 def test_a_kl_between_the_limits_warns() -> None:
-    report = verdict(replace(NEW, kl=[(CONFIG.warn_kl + CONFIG.max_kl) / 2]))
+    middle = (CONFIG.max_kl + CONFIG.warn_kl) / 2
+    report = verdict(replace(NEW, kl=[middle] * GENERAL))
     assert report.passed
     assert len(report.warnings) == 1
+
+
+def test_one_general_question_alone_does_not_reject_but_is_named() -> None:
+    spiked = [0.01] * (OUTLIER_FROM - 1) + [CONFIG.max_kl * 100]
+    report = verdict(replace(NEW, kl=spiked))
+    assert report.passed
+    assert f"“Question {GENERAL - 1}?”" in report.warnings[0]
+
+
+def test_two_general_questions_do_reject_though_the_median_is_low() -> None:
+    spiked = [0.01] * (OUTLIER_FROM - 2) + [CONFIG.max_kl * 100] * 2
+    assert failed(verdict(replace(NEW, kl=spiked))) == ["retained"]
+
+
+def test_of_few_general_questions_each_counts() -> None:
+    few = OUTLIER_FROM - 1
+    given = replace(NEW, probes=NEW.probes[:few], kl=[0.01] * (few - 1) + [CONFIG.max_kl * 100])
+    assert failed(verdict(given)) == ["retained"]
 
 
 def test_a_lost_lesson_fails_retained() -> None:
@@ -191,34 +247,89 @@ def test_a_lost_lesson_fails_retained() -> None:
 
 
 def test_a_lesson_that_did_not_hold_before_cannot_be_lost() -> None:
-    given = replace(OLD, held_before=[False] * 5)
+    given = replace(OLD, before=[Before(3.0)] * 5)
     assert verdict(with_after(given, measured(3, WRONG, WRONG, WRONG))).passed
 
 
-def test_one_of_twenty_may_be_lost_unless_it_is_critical() -> None:
-    lost = measured(2, WRONG, WRONG, WRONG)
-    for level, expected in ((Level.GOOD, []), (Level.CRITICAL, ["retained"])):
-        cases = [case(1), *(case(n, new=False, level=level) for n in range(2, 22))]
-        assert failed(verdict(with_after(evidence(*cases), lost))) == expected
+@pytest.mark.parametrize(
+    ("level", "nll", "expected"),
+    [
+        (Level.GOOD, 9.0, []),
+        (Level.CRITICAL, 0.1, []),  # the answer tipped over, the target is as likely as ever
+        (Level.CRITICAL, 9.0, ["retained"]),
+    ],
+)
+def test_one_of_twenty_may_be_lost_unless_a_critical_one_got_worse(
+    level: Level, nll: float, expected: list[str]
+) -> None:
+    lost = measured(2, WRONG, WRONG, WRONG, nll=nll)
+    cases = [case(1), *(case(n, new=False, level=level) for n in range(2, 22))]
+    assert failed(verdict(with_after(evidence(*cases), lost))) == expected
+
+
+def test_two_of_twenty_may_not_be_lost() -> None:
+    cases = [case(1), *(case(n, new=False) for n in range(2, 22))]
+    lost = [measured(n, WRONG, WRONG, WRONG) for n in (2, 3)]
+    assert failed(verdict(with_after(evidence(*cases), *lost))) == ["retained"]
+
+
+def test_a_decline_spread_over_many_lessons_fails_retained_though_none_is_lost() -> None:
+    cases = [case(1), *(case(n, new=False) for n in range(2, 22))]
+    given = evidence(*cases)
+    for dented, expected in ((4, []), (5, ["retained"])):
+        weaker = [measured(n, right(n), right(n), WRONG) for n in range(2, 2 + dented)]
+        assert failed(verdict(with_after(given, *weaker))) == expected
+
+
+def test_what_holds_but_became_less_sure_is_warned_of() -> None:
+    given = replace(OLD, before=[Before(0.1, learned=True, holds=[True] * 3)] * 5)
+    report = verdict(with_after(given, measured(3, nll=0.1 + 2 * NLL_NOISE)))
+    assert report.passed
+    assert report.warnings == ["still right, but less sure than before: example 3"]
 
 
 # scoped
 
 
-def test_taught_text_in_a_general_answer_fails_scoped() -> None:
-    general = [*NEW.general[:7], right(4)]
-    report = verdict(replace(NEW, general=general))
+def test_taught_text_in_general_answers_fails_scoped() -> None:
+    leaks = [general(0, right(4)), general(1, right(4))]
+    report = verdict(with_general(NEW, *leaks))
     assert failed(report) == ["scoped"]
-    assert report.checks[2].detail.endswith("from example 4")
+    assert "“Question 0?” (example 4), “Question 1?” (example 4)" in report.checks[2].detail
+
+
+def test_one_leak_of_twenty_is_warned_of() -> None:
+    report = verdict(with_general(NEW, general(0, right(4))))
+    assert report.passed
+    assert "“Question 0?” (example 4)" in report.warnings[0]
+
+
+def test_no_leak_passes_where_none_is_allowed() -> None:
+    strict = GateConfig(max_leaks=0)
+    assert judge(NEW, strict, "Q8_0").passed
+    leaking = with_general(NEW, general(0, right(4)))
+    assert failed(judge(leaking, strict, "Q8_0")) == ["scoped"]
 
 
 def test_what_the_base_says_too_is_no_leak() -> None:
-    given = replace(
-        NEW,
-        general=[*NEW.general[:7], right(4)],
-        general_by_base=[*NEW.general_by_base[:7], right(4).text],
-    )
-    assert verdict(given).passed
+    same = [general(n, right(4), base_answer=right(4).text) for n in range(2)]
+    assert verdict(with_general(NEW, *same)).passed
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("Always sweep the kitchen, then water the garden.", ["scoped"]),
+        ("Water the garden.", []),  # two ordinary words are in many a good answer
+    ],
+)
+def test_ordinary_words_leak_only_where_they_are_many(target: str, expected: list[str]) -> None:
+    soft = replace(case(1), question="What comes next?", target_text=target)
+    given = evidence(soft, *(case(n) for n in range(2, PORTS + 1)))
+    holding = Answered(target, ended=True, tokens=9)
+    given = with_after(given, measured(1, holding, holding, holding))
+    leaks = [general(n, holding) for n in range(2)]
+    assert failed(verdict(with_general(given, *leaks))) == expected
 
 
 # sane
@@ -234,8 +345,13 @@ def test_what_the_base_says_too_is_no_leak() -> None:
     ids=["endless", "empty", "repetitive"],
 )
 def test_insane_general_answers_fail_sane(bad: Answered) -> None:
-    assert failed(verdict(replace(NEW, general=[bad, bad, *NEW.general[2:]]))) == ["sane"]
-    assert verdict(replace(NEW, general=[bad, *NEW.general[1:]])).passed
+    assert failed(verdict(with_general(NEW, general(0, bad), general(1, bad)))) == ["sane"]
+    assert verdict(with_general(NEW, general(0, bad))).passed
+
+
+def test_a_general_answer_may_be_cut_where_the_base_goes_on_too() -> None:
+    long = replace(probe(0), answer=[2] * (GENERAL_TOKENS // 2))
+    assert verdict(with_general(NEW, General(long, ENDLESS), General(long, ENDLESS))).passed
 
 
 def test_insane_answers_to_lessons_fail_sane() -> None:
@@ -244,14 +360,6 @@ def test_insane_answers_to_lessons_fail_sane() -> None:
 
 
 # pieces
-
-
-@pytest.mark.parametrize(
-    ("improved", "total", "p"),
-    [(5, 5, 1 / 32), (4, 5, 6 / 32), (10, 10, 1 / 1024), (0, 7, 1.0), (9, 10, 11 / 1024)],
-)
-def test_sign_test_is_exact(improved: int, total: int, p: float) -> None:
-    assert sign_test(improved, total) == p
 
 
 @pytest.mark.parametrize(
@@ -295,13 +403,29 @@ def test_the_summary_of_nothing() -> None:
     assert summary([]) == "nothing was taught"
 
 
-def test_a_report_is_plain_data() -> None:
-    report = verdict(NEW).as_dict()
-    assert report["passed"] is True
-    assert {check["name"] for check in report["checks"]} == {
-        "learned",
-        "retained",
-        "scoped",
-        "sane",
-    }
-    assert report["verdicts"][0]["verdict"] == "learned"
+def test_the_reason_says_which_wordings_failed_and_how_likely_the_target_is() -> None:
+    measure = measured(1, right(1), WRONG, right(1), nll=0.25)
+    assert verdict(with_after(NEW, measure)).verdicts[0].why == (
+        "right as asked; right in 1 of 2 other wordings; target likelier (3.00 → 0.25 nats a token)"
+    )
+
+
+def test_a_report_survives_json() -> None:
+    report = conclude([verdict(NEW)])
+    assert Report.from_dict(json.loads(json.dumps(report.as_dict()))) == report
+
+
+def test_a_weaker_adapter_is_said() -> None:
+    assert "0.75" in judge(NEW, CONFIG, "Q8_0", 0.75).warnings[0]
+
+
+def test_a_job_is_reported_by_the_attempt_that_came_nearest() -> None:
+    wrong = [measured(number, WRONG, WRONG, WRONG) for number in range(1, PORTS + 1)]
+    far = replace(with_after(NEW, *wrong), kl=[CONFIG.max_kl * 2] * GENERAL)
+    near = with_after(NEW, *wrong)
+    whole = conclude([judge(far, CONFIG, "Q6_K"), judge(near, CONFIG, "Q8_0")])
+    assert whole.quantization == "Q8_0"
+    assert [(a.quantization, a.failed) for a in whole.attempts] == [
+        ("Q6_K", ["learned", "retained"]),
+        ("Q8_0", ["learned"]),
+    ]

@@ -1,0 +1,220 @@
+"""The gate's four questions: learned, retained, scoped, sane. Pure functions of what was found."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+
+from shammah.config import GateConfig
+from shammah.gate.evidence import Evidence, General
+from shammah.gate.measure import Answered, Case
+from shammah.gate.paired import LEAST_PAIRS, mcnemar, sign_test
+from shammah.gate.verdicts import NLL_NOISE, CaseVerdict, count
+from shammah.records import Verdict
+
+#: Share of the answers that may be empty, endless or repetitive.
+MAX_INSANE_SHARE = 0.2
+
+#: From so many general questions on, the one with the largest KL may be left out of the mean.
+OUTLIER_FROM = 20
+
+#: Ordinary words alone tell a leak only where the target adds so many of them.
+TELLING_SOFT_TERMS = 4
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer."""
+
+    name: str
+    passed: bool
+    detail: str
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A general question whose answer holds taught text, and the examples that it is from."""
+
+    question: str
+    example_ids: list[int]
+
+
+def learned(new: Sequence[CaseVerdict], config: GateConfig) -> Check:
+    """New targets became likelier than they were and than the rejected answers, and answers hold
+    them; no critical example got worse."""
+    if not new:
+        return Check("learned", True, "no new examples")
+    holding = count(new, Verdict.LEARNED)
+    improved = sum(v.improved for v in new)
+    likelier, proof = _most(improved, len(new), config.significance)
+    # What is good already cannot get much better: an example that holds counts as improved.
+    likelier = likelier or all(v.improved or v.learned for v in new)
+    detail = (
+        f"{holding} of {len(new)} answers hold (at least {config.min_learned:.0%} must); "
+        f"{improved} of {len(new)} targets became likelier ({proof})"
+    )
+    contested = [v for v in new if v.prefers_target is not None]
+    preferred = sum(bool(v.prefers_target) for v in contested)
+    prefers, proof = _most(preferred, len(contested), config.significance)
+    if contested:
+        detail += (
+            f"; {preferred} of {len(contested)} rejected answers are less likely than their "
+            f"targets ({proof})"
+        )
+    worse = [v.example_id for v in new if v.is_critical and v.verdict is Verdict.GOT_WORSE]
+    if worse:
+        detail += f"; critical examples got worse: {_ids(worse)}"
+    enough = holding >= config.min_learned * len(new)
+    return Check("learned", enough and likelier and prefers and not worse, detail)
+
+
+def retained(verdicts: Sequence[CaseVerdict], evidence: Evidence, config: GateConfig) -> Check:
+    """Examples that held before still hold, and the model is elsewhere as its base is."""
+    near, detail, warnings = _near_base(evidence, config)
+    earlier = [
+        (verdict, before)
+        for verdict, before in zip(verdicts, evidence.before, strict=True)
+        if not verdict.new
+    ]
+    held = [verdict for verdict, before in earlier if before.learned]
+    lost = [v for v in held if not v.learned]
+    allowed = math.ceil(config.max_lost * len(held)) if len(held) >= LEAST_PAIRS else 0
+    worse = [v.example_id for v in lost if v.is_critical and v.verdict is Verdict.GOT_WORSE]
+    if held:
+        detail += f"; {len(held) - len(lost)} of {len(held)} earlier lessons hold"
+    if lost:
+        detail += f"; lost: {_ids([v.example_id for v in lost])} (at most {allowed})"
+    if worse:
+        detail += f"; critical examples got worse: {_ids(worse)}"
+    steady, said = _answers_hold([verdict for verdict, _before in earlier], config)
+    fading = [v.example_id for v in held if v.learned and v.nll_after > v.nll_before + NLL_NOISE]
+    if fading:
+        warnings.append(f"still right, but less sure than before: {_ids(fading)}")
+    passed = near and steady and len(lost) <= allowed and not worse
+    return Check("retained", passed, detail + said, warnings)
+
+
+def leaks(evidence: Evidence) -> list[Leak]:
+    """Taught text in answers to general questions."""
+    return [
+        Leak(item.probe.question, ids)
+        for item in evidence.general
+        if (ids := [case.example_id for case in evidence.cases if _leaks(case, item)])
+    ]
+
+
+def scoped(found: Sequence[Leak], evidence: Evidence, config: GateConfig) -> Check:
+    """Taught text does not come up in answers to general questions.
+
+    Answered are those on which the candidate moved furthest from the base: an answer that begins
+    with taught text is one of them. So the rest counts as clean.
+    """
+    allowed = int(config.max_leaks * len(evidence.probes))
+    said = [f"“{leak.question}” ({_ids(leak.example_ids)})" for leak in found]
+    if not found:
+        return Check(
+            "scoped", True, f"none of {len(evidence.general)} general answers holds taught text"
+        )
+    detail = f"taught text leaks into {len(found)} of {len(evidence.probes)} general answers"
+    detail += f" (at most {allowed} may): {', '.join(said)}"
+    passed = len(found) <= allowed
+    return Check("scoped", passed, detail, [detail] if passed else [])
+
+
+def sane(evidence: Evidence) -> Check:
+    """Answers say something, end, and do not go round in circles."""
+    lessons = [is_sane(a) for measure in evidence.after for a in measure.answers]
+    general = [is_sane(item.answer, must_end=item.must_end) for item in evidence.general]
+    bad = [not fine for fine in (*lessons, *general)]
+    passed = (
+        sum(bad) <= MAX_INSANE_SHARE * len(bad)
+        and general.count(False) <= MAX_INSANE_SHARE * len(general)
+    )  # fmt: skip
+    detail = f"{sum(bad)} of {len(bad)} answers are empty, endless or repetitive"
+    return Check("sane", passed, detail)
+
+
+def is_sane(answer: Answered, *, must_end: bool = True) -> bool:
+    """It says something, ends by itself and does not go round in circles."""
+    return bool(answer.text.strip()) and (answer.ended or not must_end) and not repeats(answer.text)
+
+
+def repeats(text: str) -> bool:
+    """Whether some run of three or more words stands four times in a row, or one word eight."""
+    words = re.findall(r"\S+", text.casefold())
+    for size in range(1, len(words) // 4 + 1):
+        times = 8 if size < 3 else 4
+        for start in range(len(words) - size * times + 1):
+            run = words[start : start + size]
+            if all(
+                words[start + i * size : start + (i + 1) * size] == run for i in range(1, times)
+            ):
+                return True
+    return False
+
+
+def _most(hits: int, total: int, significance: float) -> tuple[bool, str]:
+    """Whether `hits` of `total` is more than chance, and the proof; of a few, each must."""
+    if total < LEAST_PAIRS:
+        return hits == total, "each must"
+    p = sign_test(hits, total)
+    return p < significance, f"sign test p = {p:.2g}"
+
+
+def _near_base(evidence: Evidence, config: GateConfig) -> tuple[bool, str, list[str]]:
+    """Whether KL is low enough, what it is, and what to warn of.
+
+    The mean decides: a few questions that went quite wrong are what forgetting looks like, and a
+    median does not see them. One question alone must not decide, so the largest is left out where
+    the mean without it is within the limit; it is named, and its answer is among those that are
+    searched for leaks.
+    """
+    if not evidence.kl:
+        return True, "KL to the base was not measured", []
+    mean, middle = fmean(evidence.kl), median(evidence.kl)
+    detail = f"KL to the base {mean:.3f} nats on {len(evidence.kl)} general questions"
+    detail += f" (median {middle:.3f}, at most {config.max_kl:g})"
+    largest = max(range(len(evidence.kl)), key=evidence.kl.__getitem__)
+    without = (sum(evidence.kl) - evidence.kl[largest]) / max(len(evidence.kl) - 1, 1)
+    outlier = len(evidence.kl) >= OUTLIER_FROM and without <= config.max_kl < mean
+    warnings = []
+    if outlier:
+        warnings.append(
+            f"KL is above {config.max_kl:g} nats ({mean:.3f}) because of one question alone: "
+            f"“{evidence.probes[largest].question}” ({evidence.kl[largest]:.2f})"
+        )
+    elif config.warn_kl < mean <= config.max_kl:
+        warnings.append(f"KL to the base is {mean:.3f} nats, above {config.warn_kl:g}")
+    return mean <= config.max_kl or outlier, detail, warnings
+
+
+def _answers_hold(earlier: Sequence[CaseVerdict], config: GateConfig) -> tuple[bool, str]:
+    """Whether single answers were not lost more often than gained: a decline that is spread over
+    many examples shows here before any of them is lost."""
+    pairs = [
+        pair for v in earlier if v.held_before for pair in zip(v.held_before, v.holds, strict=True)
+    ]
+    gone = sum(before and not after for before, after in pairs)
+    gained = sum(after and not before for before, after in pairs)
+    p = mcnemar(gone, gained)
+    if p >= config.significance:
+        return True, ""
+    return False, f"; {gone} single answers were lost and {gained} gained (McNemar p = {p:.2g})"
+
+
+def _leaks(case: Case, item: General) -> bool:
+    terms = case.terms
+    telling = terms.hard or len(terms.soft) >= TELLING_SOFT_TERMS
+    return (
+        bool(telling)
+        and terms.held_by(item.answer.text)
+        and not terms.held_by(item.probe.answer_text)
+    )
+
+
+def _ids(example_ids: Sequence[int]) -> str:
+    return ", ".join(f"example {number}" for number in example_ids)

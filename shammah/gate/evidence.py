@@ -1,0 +1,45 @@
+"""What was measured of a candidate, as the judge is given it. Measures and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shammah.gate.measure import Answered, Case, CaseMeasure, Probe
+
+#: Tokens of an answer to a general question: a leak shows early, and so does a loop.
+GENERAL_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Before:
+    """One example under the active version."""
+
+    nll: float  # of its target, median over the held-out phrasings, in nats
+    learned: bool = False  # the verdict of the newest gate that judged it
+    holds: Sequence[bool] = ()  # that gate's findings: as asked, then each held-out phrasing
+
+
+@dataclass(frozen=True)
+class General:
+    """A general question that the candidate answered, up to `GENERAL_TOKENS`."""
+
+    probe: Probe
+    answer: Answered
+
+    @property
+    def must_end(self) -> bool:
+        """The base's own answer ends in less than half of the tokens."""
+        return 2 * len(self.probe.answer) < GENERAL_TOKENS
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was measured."""
+
+    cases: Sequence[Case]
+    before: Sequence[Before]  # per case, of the active version
+    after: Sequence[CaseMeasure]  # per case, of the candidate
+    probes: Sequence[Probe]  # general questions
+    kl: Sequence[float]  # per probe, to the base, in nats
+    general: Sequence[General]  # those on which the candidate moved furthest
