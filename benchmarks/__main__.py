@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 import structlog
 from rich.console import Console
 
-from benchmarks import learning, loop, machine, nights, serve, swap, train
+from benchmarks import calibration, learning, loop, machine, nights, serve, swap, train
 from benchmarks import lessons as lessons_module
 from benchmarks.figures import Section, markdown, show
 from benchmarks.lessons import Lesson
@@ -24,10 +25,9 @@ from shammah.errors import ShammahError
 INTERRUPTED = 130
 TERMINATED = 143
 
-NAMES = ("loop", "train", "serve", "swap", "learning", "nights")
-
 #: What runs without a name: what ends within minutes.
-SHORT = tuple(name for name in NAMES if name != "nights")
+SHORT = ("loop", "train", "serve", "swap", "learning")
+NAMES = (*SHORT, "nights", "calibration")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -63,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/bench", description="Measures Shammah on this machine."
     )
     parser.add_argument(
-        "what", nargs="*", choices=NAMES, help="which benchmarks; all but nights by default"
+        "what",
+        nargs="*",
+        choices=NAMES,
+        help="which benchmarks; all but nights and calibration by default",
     )
     parser.add_argument(
         "--lessons", type=Path, default=lessons_module.OWN, metavar="PATH",
@@ -80,6 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rounds", type=_positive, metavar="N",
         help="loop, serve and swap: repetitions, instead of each one's own number",
+    )  # fmt: skip
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR",
+        help="calibration: where adapters and verdicts stay, to go on from; removed if not given",
+    )  # fmt: skip
+    parser.add_argument(
+        "--arm", action="append", default=[], metavar="NAME",
+        help="calibration: this arm alone; may be given several times",
     )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="learning: print every answer")
     form = parser.add_mutually_exclusive_group()
@@ -115,9 +126,19 @@ def _run(
         case "nights":
             passed = nights.run(lessons, options.nights, _say)
             return passed, nights.section(passed)
+        case "calibration":
+            calibrated = _calibrate(lessons, options)
+            return calibrated, calibration.section(calibrated)
         case _:
             learned = learning.run(lessons, options.seeds, _say)
             return learned, learning.section(learned)
+
+
+def _calibrate(lessons: Sequence[Lesson], options: argparse.Namespace) -> calibration.Result:
+    if options.work is not None:
+        return calibration.run(lessons, options.work.absolute(), options.arm, _say)
+    with tempfile.TemporaryDirectory(prefix="shammah-bench-") as work:
+        return calibration.run(lessons, Path(work), options.arm, _say)
 
 
 def _print(
