@@ -39,6 +39,7 @@ from shammah.protocol import (
     SettleRequest,
     ShammahInfo,
     Status,
+    StepView,
     TrainRequest,
     Usage,
     UseBaseRequest,
@@ -181,6 +182,18 @@ class Client:
 
     def job(self, job_id: int) -> JobView:
         return self._call(JobView, "GET", f"/api/jobs/{job_id}")
+
+    def untold_jobs(self) -> list[JobView]:
+        """Ended ones of whose end the user was not told yet, oldest first."""
+        return self._list(JobView, "/api/jobs", {"untold": True})
+
+    def mark_told(self, job_id: int) -> JobView:
+        """The user was told how the job ended."""
+        return self._call(JobView, "POST", f"/api/jobs/{job_id}/told")
+
+    def job_steps(self, job_id: int) -> list[StepView]:
+        """Every optimizer step so far."""
+        return self._list(StepView, f"/api/jobs/{job_id}/steps")
 
     def cancel_job(self, job_id: int) -> JobView:
         return self._call(JobView, "POST", f"/api/jobs/{job_id}/cancel")

@@ -237,7 +237,19 @@ class JobView(BaseModel):
     finished_at: str | None
     progress: dict[str, Any]  # see JobEvent.data of kind "progress"
     report: dict[str, Any] | None
+    told_at: str | None = None  # when the user was told how it ended
     summary: str = ""  # one sentence: "learned 9 of 10; 1 still wrong"
+
+
+class StepView(BaseModel):
+    """One optimizer step of GET /api/jobs/{id}/steps."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    step: int
+    loss: float  # NLL and weighted KL, nats a token
+    nll: float
+    kl: float
 
 
 class JobEvent(BaseModel):

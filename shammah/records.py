@@ -194,6 +194,7 @@ class Job:
     created_at: str
     started_at: str | None
     finished_at: str | None
+    told_at: str | None = None  # when the user was told how it ended
     progress: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] | None = None
 

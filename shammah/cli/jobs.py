@@ -35,6 +35,8 @@ def train(
         job = client.train(MODES[mode])
         if wait:
             job = _wait_for(client, job)
+            if job.state.is_final:
+                client.mark_told(job.id)
     _print(job, as_json)
     if wait and job.state is not JobState.PROMOTED:
         raise JobError(
@@ -71,9 +73,18 @@ def list_(as_json: output.Json = False) -> None:
 
 
 @app.command()
-def show(job_id: Id, as_json: output.Json = False) -> None:
+def show(
+    job_id: Id,
+    file: output.File = None,
+    html: output.Html = False,
+    as_json: output.Json = False,
+) -> None:
     """Show one job: its progress, or its result and report."""
+    output.require_html(file, html, as_json)
     with running() as client:
+        if html:
+            output.write_page(client, job_id, file, f"shammah-job-{job_id}.html")
+            return
         found = client.job(job_id)
     if as_json:
         output.print_json(found)

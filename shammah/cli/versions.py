@@ -31,11 +31,22 @@ def list_(as_json: output.Json = False) -> None:
 @app.command()
 def show(
     number: Annotated[int, typer.Argument(metavar="N", help="0 is the base itself.")],
+    file: output.File = None,
+    html: output.Html = False,
     as_json: output.Json = False,
 ) -> None:
     """Show one version with its manifest and report."""
+    output.require_html(file, html, as_json)
     with running() as client:
         found = client.version(number)
+        if html:
+            if found.job_id is None:
+                raise UsageError(
+                    f"version {number} is the base itself: no gate has judged it",
+                    hint="'shammah versions list' shows the others",
+                )
+            output.write_page(client, found.job_id, file, f"shammah-version-{number}.html")
+            return
     if as_json:
         output.print_json(found)
     else:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shammah.client import ChatChunk, Client
 from shammah.config import ChatConfig
-from shammah.errors import JobError, ShammahError, UsageError
+from shammah.errors import JobError, NotFound, ShammahError, UsageError
 from shammah.protocol import Comparison, FeedbackReceipt, JobEvent, JobView, ShammahInfo
-from shammah.records import JobState, LessonMode, Level, Message, Preference
+from shammah.records import JobState, LessonMode, Level, Message, Preference, Verdict
 from shammah.repl import views
 from shammah.repl.asker import Asker
 from shammah.repl.comparing import Wish, verdict
@@ -21,7 +21,7 @@ from shammah.repl.follow import follow
 from shammah.repl.forget import delete_obsolete, forget
 from shammah.repl.review import review
 from shammah.repl.views import Grid
-from shammah.repl.wording import count, job_view_end
+from shammah.repl.wording import count, job_news, job_view_end
 
 #: Greedy decoding would give the same answer again.
 RETRY_TEMPERATURE = 0.7
@@ -29,6 +29,8 @@ RETRY_TEMPERATURE = 0.7
 
 class Screen(Protocol):
     """Where a chat is shown: a terminal or a pipe."""
+
+    has_reader: bool  # a user sees what is shown
 
     def say(self, text: str) -> None:
         """A diagnostic of this turn."""
@@ -258,14 +260,45 @@ class Chat:
         self._conclude(self.client.job(job.id))
 
     def _conclude(self, job: JobView) -> None:
+        self._note_told(job)
         if job.state is not JobState.PROMOTED:
             raise JobError(job_view_end(job), hint=job.hint or f"see 'shammah jobs show {job.id}'")
         self.screen.say(job_view_end(job))
 
     def job_ended(self, job_id: int, line: str) -> None:
         """Tell that a job has ended, once; called from the watching thread."""
-        if self._claim(job_id):
+        if not self._claim(job_id):
+            return
+        try:
+            self._tell(self.client.job(job_id))
+        except ShammahError:  # the daemon has gone: the line is all there is to say
             self.screen.notify(line)
+
+    def catch_up(self) -> None:
+        """Tell of the jobs that ended while nobody was here."""
+        with suppress(ShammahError):  # no daemon, or it has just gone: said at the next start
+            for job in self.client.untold_jobs():
+                if self._claim(job.id):
+                    self._tell(job)
+
+    def _tell(self, job: JobView) -> None:
+        verdicts = (job.report or {}).get("verdicts", [])
+        wrong = [v["example_id"] for v in verdicts if v["verdict"] != Verdict.LEARNED]
+        questions = [self._question(example_id) for example_id in wrong]
+        self.screen.notify(job_news(job, [question for question in questions if question]))
+        self._note_told(job)
+
+    def _question(self, example_id: int) -> str:
+        """Empty if it was erased."""
+        try:
+            return self.client.example(example_id).question
+        except NotFound:
+            return ""
+
+    def _note_told(self, job: JobView) -> None:
+        """Not to be told again; unless nobody reads what is shown here."""
+        if self.screen.has_reader and job.state.is_final:
+            self.client.mark_told(job.id)
 
     def _claim(self, job_id: int) -> bool:
         """Whether nobody has taken it on to tell of this job's end."""

@@ -23,6 +23,8 @@ class PipeScreen:
 
     asker: Asker | None = None
 
+    has_reader = False
+
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 

@@ -26,6 +26,8 @@ from shammah.repl.wording import error_lines, printable, toolbar
 class TerminalScreen:
     """Draws a chat on a terminal; NO_COLOR is rich's and prompt_toolkit's to respect."""
 
+    has_reader = True
+
     def __init__(self) -> None:
         self._console = Console(highlight=False)
         self.notices = Notices(self.say)
@@ -110,6 +112,7 @@ def run(chat: Chat, turns: Turns, screen: TerminalScreen, watch: JobWatch, paths
     watch.on_change(prompt.app.invalidate)
     watch.start()
     screen.say(f"shammah {__version__}: /help shows the commands, Ctrl-D leaves")
+    chat.catch_up()
     while not chat.leaving:
         watch.refresh()
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shammah.errors import ShammahError
@@ -11,6 +11,10 @@ from shammah.protocol import JobEvent, JobView, RollbackProposal, Status
 from shammah.records import JobState
 
 _KEPT_CONTROLS = "\n\t"
+
+#: Questions that are named when a job has ended, and how much of each.
+_NAMED_QUESTIONS = 3
+_QUESTION_LETTERS = 60
 
 
 def printable(text: str) -> str:
@@ -93,6 +97,21 @@ def job_end(event: JobEvent) -> str | None:
 def job_view_end(job: JobView) -> str:
     """The same line from the job itself."""
     return job_sentence(job.id, job.state, job.summary or job.error or "", job.version)
+
+
+def job_news(job: JobView, wrong: Sequence[str]) -> str:
+    """How a job ended, for the chat: the line above, and the questions that are still wrong."""
+    line = job_view_end(job)
+    if not wrong:
+        return line
+    named = "; ".join(_clipped(one_line(question)) for question in wrong[:_NAMED_QUESTIONS])
+    more = len(wrong) - _NAMED_QUESTIONS
+    rest = f"; and {more} more" if more > 0 else ""
+    return f"{line}\n  still wrong: {named}{rest} (shammah jobs show {job.id} --html)"
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _QUESTION_LETTERS else text[: _QUESTION_LETTERS - 1] + "…"
 
 
 def job_sentence(job_id: int, state: JobState, summary: str, version: int | None) -> str:

@@ -51,6 +51,31 @@ class Jobs:
         rows = self._connection.rows("SELECT * FROM jobs WHERE finished_at IS NULL ORDER BY id")
         return [_job(row) for row in rows]
 
+    def untold(self) -> list[Job]:
+        """Ended ones of whose end the user was not told, oldest first; who cancels a job knows."""
+        rows = self._connection.rows(
+            "SELECT * FROM jobs WHERE finished_at IS NOT NULL AND told_at IS NULL AND state != ? "
+            "ORDER BY id",
+            JobState.CANCELLED.value,
+        )
+        return [_job(row) for row in rows]
+
+    def tell(self, job_id: int) -> Job:
+        """The user was told how the job ended; told again, the first time stays.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has not ended.
+        """
+        with self._connection.transaction():
+            job = self.get(job_id)
+            if not job.state.is_final:
+                raise Conflict(f"job {job_id} has not ended: it is {job.state}")
+            self._connection.update(
+                "jobs", job_id, {"told_at": job.told_at or self._connection.now()}
+            )
+            return self.get(job_id)
+
     def last_finished(self, base: str | None = None) -> Job | None:
         """Of all bases, or of one."""
         row = self._connection.row(

@@ -257,6 +257,12 @@ def index_what_was_taught(db: Database) -> None:
     db.execute("CREATE INDEX taught_by_example ON taught (example_id)")
 
 
+def add_job_told(db: Database) -> None:
+    """When the user was told how the job ended. What has ended before is taken as told."""
+    db.execute("ALTER TABLE jobs ADD COLUMN told_at TEXT")
+    db.execute("UPDATE jobs SET told_at = finished_at")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -272,6 +278,7 @@ STEPS = (
     index_turns_by_time,
     create_votes,
     index_what_was_taught,
+    add_job_told,
 )
 
 

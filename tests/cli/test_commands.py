@@ -221,6 +221,56 @@ def test_train_without_wait_returns_at_once(shammah: Shammah) -> None:
     assert shammah("train").stdout == "job 1 is queued\n"
 
 
+def test_a_version_is_shown_as_a_page(shammah: Shammah, tmp_path: Path) -> None:
+    shammah(stdin="<b>why</b> & where?\n/good\n")
+    shammah("train", "--wait")
+    file = tmp_path / "report.html"
+    done = shammah("versions", "show", "1", "--html", str(file))
+    assert (done.returncode, done.stdout) == (0, f"{file}\n")
+    text = file.read_text(encoding="utf-8")
+    assert "&lt;b&gt;why&lt;/b&gt; &amp; where?" in text
+    assert "<b>why" not in text
+    assert text.count("<svg") == 3
+
+
+def test_a_rejected_job_is_shown_as_a_page(
+    shammah: Shammah, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
+    shammah("train", "--wait")
+    monkeypatch.chdir(tmp_path)
+    assert shammah("jobs", "show", "1", "--html").stdout == "shammah-job-1.html\n"
+    assert "Job 1: rejected" in Path("shammah-job-1.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("versions", "show", "0", "--html"), "version 0 is the base itself"),
+        (("versions", "show", "1", "report.html"), "report.html is not written without --html"),
+        (("versions", "show", "1", "--html", "--json"), "two forms"),
+        (("versions", "show", "1", "--html", "/nowhere/x.html"), "cannot write /nowhere/x.html"),
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(
+    shammah: Shammah, arguments: tuple[str, ...], problem: str
+) -> None:
+    shammah("train", "--wait")
+    done = shammah(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert problem in done.stderr
+
+
+def test_a_job_without_a_report_has_no_page(
+    shammah: Shammah, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_STAGE_SECONDS", "30")
+    shammah("train")
+    done = shammah("jobs", "show", "1", "--html")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "job 1 has no report" in done.stderr
+
+
 def test_a_job_is_cancelled(shammah: Shammah, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_STAGE_SECONDS", "30")
     shammah("train")

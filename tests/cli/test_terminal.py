@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def start(paths: Paths) -> Iterator[Callable[[], Terminal]]:
             timeout=15,
         )
         spawned.append(terminal)
-        terminal.expect("version 0 · 10 more until the next lesson")
+        terminal.expect(r"version 0 · \d+ more until the next lesson")
         return terminal
 
     yield begin
@@ -65,6 +66,14 @@ def leave(chat: Terminal) -> int | None:
     chat.close()
     exit_code: int | None = chat.exitstatus
     return exit_code
+
+
+def wait_for_end(shammah: Shammah) -> None:
+    """Until job 1 has ended, watched by nobody."""
+    deadline = time.monotonic() + 20
+    while json.loads(shammah("jobs", "show", "1", "--json").stdout)["report"] is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_question_is_answered_and_ctrl_d_leaves(chat: Terminal) -> None:
@@ -180,6 +189,27 @@ def test_the_end_of_a_job_is_told_without_disturbing_what_is_typed(
     chat.expect("version 1 · 10 more")
     chat.send("tion" + ENTER)
     chat.expect("answer 1 to half a question")
+
+
+def test_a_job_that_ended_meanwhile_is_told_at_the_next_start_and_not_again(
+    start: Callable[[], Terminal], shammah: Shammah, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
+    shammah(stdin="first?\n/good\nsecond?\n/good\n/train\n")
+    wait_for_end(shammah)
+    first = start()
+    assert "job 1 was rejected" in first.before
+    assert "still wrong: second? (shammah jobs show 1 --html)" in first.before
+    leave(first)
+    assert "job 1" not in start().before
+
+
+def test_what_was_waited_for_is_not_told_again(
+    start: Callable[[], Terminal], shammah: Shammah, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
+    shammah("train", "--wait")
+    assert "job 1" not in start().before
 
 
 def test_jobs_are_told_after_the_daemon_restarted(chat: Terminal, shammah: Shammah) -> None:

@@ -34,6 +34,23 @@ def test_times_follow_from_the_states(store: Store, job: Job, clock: Clock) -> N
     assert (failed.error, failed.hint) == ("killed", "again")
 
 
+def test_the_end_of_a_job_is_told_once(store: Store, job: Job, clock: Clock) -> None:
+    assert store.jobs.untold() == []
+    with pytest.raises(Conflict):
+        store.jobs.tell(job.id)
+    ended = store.jobs.update(job.id, state=JobState.FAILED, error="killed")
+    assert store.jobs.untold() == [ended]
+    told = store.jobs.tell(job.id)
+    assert store.jobs.untold() == []
+    clock.advance(60)
+    assert store.jobs.tell(job.id).told_at == told.told_at == "2026-03-01T12:00:00.000+00:00"
+
+
+def test_who_cancels_a_job_need_not_be_told(store: Store, job: Job) -> None:
+    store.jobs.update(job.id, state=JobState.CANCELLED)
+    assert store.jobs.untold() == []
+
+
 def test_a_job_that_is_queued_again_is_not_finished(store: Store, job: Job) -> None:
     store.jobs.update(job.id, state=JobState.FAILED, error="killed")
     again = store.jobs.update(job.id, state=JobState.QUEUED, attempt=2, error=None)

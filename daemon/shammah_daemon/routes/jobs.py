@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -28,9 +31,11 @@ router = APIRouter(tags=["jobs"])
 
 
 @router.get("/api/jobs")
-async def jobs(services: Wired, limit: int = 100) -> dict[str, Any]:
-    """Newest first."""
-    found = await services.database.run(lambda store: store.jobs.list(limit))
+async def jobs(services: Wired, limit: int = 100, untold: bool = False) -> dict[str, Any]:
+    """Newest first; with `untold` those of whose end the user was not told, oldest first."""
+    found = await services.database.run(
+        lambda store: store.jobs.untold() if untold else store.jobs.list(limit)
+    )
     return {"data": [job_view(job).model_dump(mode="json") for job in found]}
 
 
@@ -50,6 +55,19 @@ async def all_events(services: Wired, after: int = 0) -> EventSourceResponse:
 async def job(job_id: int, services: Wired) -> JobView:
     """One job."""
     return job_view(await services.database.run(lambda store: store.jobs.get(job_id)))
+
+
+@router.get("/api/jobs/{job_id}/steps")
+async def steps(job_id: int, services: Wired) -> dict[str, Any]:
+    """What every optimizer step of the job has logged; nothing before training."""
+    await services.database.run(lambda store: store.jobs.get(job_id))
+    return {"data": await asyncio.to_thread(_logged, services.paths.job(job_id) / "log.jsonl")}
+
+
+@router.post("/api/jobs/{job_id}/told")
+async def told(job_id: int, services: Wired) -> JobView:
+    """The user was told how the job ended: do not say it again."""
+    return job_view(await services.database.run(lambda store: store.jobs.tell(job_id)))
 
 
 @router.get("/api/jobs/{job_id}/events")
@@ -114,6 +132,14 @@ async def _events(
 ) -> AsyncGenerator[ServerSentEvent, None]:
     async for event in services.hub.follow(job_id, after):
         yield ServerSentEvent(data=event.model_dump_json(), id=str(event.id), event=event.kind)
+
+
+def _logged(path: Path) -> list[dict[str, Any]]:
+    """Whole lines only: the newest may be half written."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def job_view(job: Job) -> JobView:

@@ -44,6 +44,7 @@ from shammah.protocol import (
     SettleRequest,
     ShammahInfo,
     Status,
+    StepView,
     TrainRequest,
     Usage,
     UseBaseRequest,
@@ -219,8 +220,21 @@ def build(paths: Paths) -> FastAPI:
         return _begin(state, request.mode)
 
     @app.get("/api/jobs")
-    async def jobs() -> dict[str, list[JobView]]:
+    async def jobs(untold: bool = False) -> dict[str, list[JobView]]:
+        if untold:
+            ended = [job for job in state.jobs.values() if job.state.is_final]
+            return {"data": [job for job in ended if job.told_at is None]}
         return {"data": list(reversed(state.jobs.values()))}
+
+    @app.post("/api/jobs/{job_id}/told")
+    async def told(job_id: int) -> JobView:
+        found = _job(state, job_id)
+        found.told_at = NOW
+        return found
+
+    @app.get("/api/jobs/{job_id}/steps")
+    async def steps(job_id: int) -> dict[str, list[StepView]]:
+        return {"data": [StepView(step=n, loss=1 / n, nll=1 / n, kl=0.0) for n in (1, 2)]}
 
     @app.get("/api/jobs/events")
     async def all_events(after: int = 0) -> EventSourceResponse:
@@ -396,6 +410,7 @@ async def _work(state: State, job: JobView) -> None:
             return
     job.state = outcome
     job.summary = "learned 9 of 10; 1 still wrong"
+    job.report = _report(list(state.examples))
     if outcome is JobState.PROMOTED:
         job.version = state.active = max(state.versions) + 1
         state.versions.append(state.active)
@@ -452,9 +467,39 @@ def _version(state: State, number: int) -> VersionView:
         size_bytes=1,
         sha256="0" * 64,
         created_at=NOW,
+        job_id=next((job.id for job in state.jobs.values() if job.version == number), None),
         summary="the base itself" if number == 0 else "learned 9 of 10; 1 still wrong",
         votes=VotesView(won=state.votes[number]),
     )
+
+
+def _report(example_ids: list[int]) -> dict[str, object]:
+    """The first example was learned, the others are still wrong."""
+    verdicts = [
+        {
+            "example_id": example_id,
+            "verdict": "still_wrong" if place else "learned",
+            "why": "wrong as asked" if place else "right as asked",
+            "new": True,
+            "level": "critical",
+            "nll_before": 3.0,
+            "nll_after": 0.1,
+        }
+        for place, example_id in enumerate(example_ids)
+    ]
+    return {
+        "quantization": "Q6_K",
+        "scale": 1.0,
+        "checks": [{"name": "learned", "passed": True, "detail": "9 of 10 answers hold"}],
+        "warnings": [],
+        "verdicts": verdicts,
+        "kl_mean": 0.02,
+        "kl_median": 0.01,
+        "max_kl": 0.1,
+        "kl": [{"question": "What is two & two?", "kl": 0.03}, {"question": "Why?", "kl": 0.01}],
+        "attempts": [],
+        "summary": "learned 9 of 10; 1 still wrong",
+    }
 
 
 def _base() -> BaseView:
