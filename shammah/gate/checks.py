@@ -119,10 +119,13 @@ def scoped(found: Sequence[Leak], evidence: Evidence, config: GateConfig) -> Che
         return Check(
             "scoped", True, f"none of {len(evidence.general)} general answers holds taught text"
         )
-    detail = f"taught text leaks into {len(found)} of {len(evidence.probes)} general answers"
-    detail += f" (at most {allowed} may): {', '.join(said)}"
-    passed = len(found) <= allowed
-    return Check("scoped", passed, detail, [detail] if passed else [])
+    detail = (
+        f"taught text leaks into {len(found)} of {len(evidence.probes)} general answers "
+        f"(at most {allowed} may)"
+    )
+    if len(found) > allowed:
+        return Check("scoped", False, f"{detail}: {', '.join(said)}")
+    return Check("scoped", True, detail, [f"taught text leaks into {', '.join(said)}"])
 
 
 def sane(evidence: Evidence) -> Check:
