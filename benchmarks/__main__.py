@@ -16,7 +16,17 @@ from typing import Any, NoReturn
 import structlog
 from rich.console import Console
 
-from benchmarks import calibration, learning, loop, machine, nights, serve, swap, train
+from benchmarks import (
+    calibration,
+    injection,
+    learning,
+    loop,
+    machine,
+    nights,
+    serve,
+    swap,
+    train,
+)
 from benchmarks import lessons as lessons_module
 from benchmarks.figures import Section, markdown, show
 from benchmarks.lessons import Lesson
@@ -26,7 +36,7 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 #: What runs without a name: what ends within minutes.
-SHORT = ("loop", "train", "serve", "swap", "learning")
+SHORT = ("loop", "train", "serve", "swap", "injection", "learning")
 NAMES = (*SHORT, "nights", "calibration")
 
 
@@ -129,6 +139,9 @@ def _run(
         case "calibration":
             calibrated = _calibrate(lessons, options)
             return calibrated, calibration.section(calibrated)
+        case "injection":
+            injected = injection.run(lessons, _say)
+            return injected, injection.section(injected)
         case _:
             learned = learning.run(lessons, options.seeds, _say)
             return learned, learning.section(learned)

@@ -110,6 +110,8 @@ def run(lessons: Sequence[Lesson], seeds: int, say: Say) -> Result:
             "SHAMMAH_LEARNING__SEED": str(seed),
             # One lesson at the end, not one at every tenth correction.
             "SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": str(len(lessons) + 1),
+            # What the file knows, not what it is told.
+            "SHAMMAH_LEARNING__INJECT": "false",
         }
         with fresh_daemon(overrides) as session:
             found.append(_seed(session, lessons, seed, say))

@@ -64,8 +64,12 @@ def run(lessons: Sequence[Lesson], nights: int, say: Say) -> Result:
     lessons = _enough(lessons, nights)
     arms = []
     for mode in MODES:
-        # The night starts the lesson, not the tenth correction.
-        overrides = {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": str(len(lessons) + 1)}
+        overrides = {
+            # The night starts the lesson, not the tenth correction.
+            "SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": str(len(lessons) + 1),
+            # What the file knows, not what it is told.
+            "SHAMMAH_LEARNING__INJECT": "false",
+        }
         with fresh_daemon(overrides) as session:
             wait_until_prepared(session)
             found = []

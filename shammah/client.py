@@ -45,6 +45,7 @@ from shammah.protocol import (
     UseBaseRequest,
     VersionView,
     VoteRequest,
+    WhyView,
 )
 from shammah.records import ExampleStatus, LessonMode, Level, Message, Mode, Preference
 
@@ -166,6 +167,10 @@ class Client:
         """Erase its words and never train on it again; `now` starts the lesson without it."""
         request = ForgetRequest(now=now)
         return self._call(ForgetReceipt, "POST", f"/api/examples/{example_id}/forget", request)
+
+    def why(self, turn_id: str | None = None) -> WhyView:
+        """Where an answer came from; the newest without an id."""
+        return self._call(WhyView, "GET", f"/api/turns/{turn_id or 'newest'}/why")
 
     # jobs and versions
 

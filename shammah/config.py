@@ -47,6 +47,10 @@ class LearningConfig(Section):
     threshold_examples: int = Field(
         10, ge=1, description="new ready examples that start a lesson by themselves; see also train"
     )
+    inject: bool = Field(
+        True,
+        description="put a correction that matches the question into the context until learned",
+    )
     weight_critical: int = Field(10, ge=1, le=1000, description="weight of /critical")
     weight_medium: int = Field(3, ge=1, le=1000, description="weight of /medium")
     weight_good: int = Field(1, ge=1, le=1000, description="weight of /good")

@@ -89,6 +89,7 @@ class ShammahInfo(BaseModel):
     tokens_per_second: float | None = None
     first_token_seconds: float | None = None
     dropped_messages: int = 0  # oldest messages left out because the context was full
+    injected: list[int] = []  # ids of the examples that were put into the context
     feedback: FeedbackReceipt | None = None  # when the newest message was in-band feedback
 
 
@@ -210,6 +211,17 @@ class SettleRequest(BaseModel):
     first_id: int
     second_id: int
     holds_id: int | None = None
+
+
+class WhyView(BaseModel):
+    """GET /api/turns/{id}/why: where an answer came from."""
+
+    id: str
+    created_at: str
+    base: str
+    version: int  # that answered; 0 is the base
+    question: str
+    injected: list[ExampleView]  # the corrections that stood in the context, as they are now
 
 
 # --- jobs and versions ------------------------------------------------------------------------

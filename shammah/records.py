@@ -103,11 +103,16 @@ class Turn:
     created_at: str  # ISO 8601, UTC
     base: str
     version: int  # 0 is the base itself
-    messages: list[Message]
+    messages: list[Message]  # the user's own: what was injected beside them is not among them
     answer: str
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    injected: list[int] = field(default_factory=list)  # ids of the examples put into the context
+
+    @property
+    def question(self) -> str:
+        return _newest_question(self.messages)
 
 
 @dataclass(frozen=True)
@@ -151,8 +156,7 @@ class Example:
 
     @property
     def question(self) -> str:
-        """The newest user message."""
-        return next((m["content"] for m in reversed(self.messages) if m["role"] == "user"), "")
+        return _newest_question(self.messages)
 
     @property
     def content_hash(self) -> str:
@@ -241,3 +245,8 @@ class Active:
 
     base: str
     version: int
+
+
+def _newest_question(messages: list[Message]) -> str:
+    """The newest user message."""
+    return next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")

@@ -22,6 +22,7 @@ from shammah_daemon.aftercare import Aftercare
 from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
+from shammah_daemon.corrections import Corrections
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.forgetting import Forgetting
@@ -105,7 +106,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         database=database,
         hub=hub,
         serving=serving,
-        chat=Chat(config.chat, serving, database),
+        chat=Chat(config.chat, serving, database, Corrections(config.learning, database)),
         learning=learning,
         inbox=Inbox(database),
         forgetting=Forgetting(paths, database, serving, models, supervisor, unlearned),

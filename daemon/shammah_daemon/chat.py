@@ -20,8 +20,10 @@ from shammah.engine.handle import Engine, Finished
 from shammah.engine.requests import Sampling
 from shammah.errors import PromptTooLong, ShammahError
 from shammah.feedback.commands import strip_exchanges
+from shammah.feedback.injection import with_corrections
 from shammah.protocol import ChatRequest
-from shammah.records import Active, Message, Turn
+from shammah.records import Active, Example, Message, Turn
+from shammah_daemon.corrections import Corrections
 from shammah_daemon.database import Database
 from shammah_daemon.serving import Lease, Serving
 
@@ -38,6 +40,7 @@ class Started:
     turn_id: str
     active: Active
     dropped_messages: int  # the oldest ones, left out because the context is full
+    injected: list[int]  # ids of the examples that were put into the context
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,13 @@ class Chat:
         config: ChatConfig,
         serving: Serving,
         database: Database,
+        corrections: Corrections,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._config = config
         self._serving = serving
         self._database = database
+        self._corrections = corrections
         self._now = now
         self._saving: set[asyncio.Task[None]] = set()
 
@@ -73,11 +78,14 @@ class Chat:
         messages = self._history(request)
         async with self._serving.lease() as lease:
             sampling = self._sampling(request)
-            prompt, dropped = await fit(lease, messages, sampling.max_tokens)
-            turn = Recorder(self._database, lease.active, messages, self._now().isoformat())
-            yield Started(turn.id, lease.active, dropped)
+            corrections = await self._corrections.find(messages, lease.active)
+            fitted = await fit(lease, messages, sampling.max_tokens, corrections)
+            turn = Recorder(
+                self._database, lease.active, messages, fitted.injected, self._now().isoformat()
+            )
+            yield Started(turn.id, lease.active, fitted.dropped, fitted.injected)
             try:
-                async with aclosing(lease.engine.generate(prompt, sampling)) as parts:
+                async with aclosing(lease.engine.generate(fitted.prompt, sampling)) as parts:
                     async for part in parts:
                         if isinstance(part, Finished):
                             await turn.save(part.reason, part)
@@ -121,14 +129,16 @@ class Recorder:
     """The record of one turn, written once."""
 
     def __init__(
-        self, database: Database, active: Active, messages: list[Message], created_at: str
-    ) -> None:
+        self, database: Database, active: Active, messages: list[Message], injected: list[int],
+        created_at: str,
+    ) -> None:  # fmt: skip
         self.id = f"chatcmpl-{secrets.token_hex(12)}"
         self.answer = ""
         self.saved = False
         self._database = database
         self._active = active
         self._messages = messages
+        self._injected = injected
         self._created_at = created_at
 
     async def save(self, reason: str, finished: Finished | None) -> None:
@@ -143,26 +153,41 @@ class Recorder:
             finish_reason=reason,
             prompt_tokens=finished.prompt_tokens if finished else 0,
             completion_tokens=finished.completion_tokens if finished else 0,
+            injected=self._injected,
         )
         await self._database.run(lambda store: store.turns.add(turn))
 
 
-async def fit(lease: Lease, messages: Sequence[Message], max_tokens: int) -> tuple[list[int], int]:
-    """The prompt's tokens, the oldest messages dropped until it fits; and how many were dropped.
+@dataclass(frozen=True)
+class Fitted:
+    """A prompt that leaves room for an answer."""
 
-    System messages stay. Raises `PromptTooLong` when the newest message alone is too long.
+    prompt: list[int]  # token ids
+    dropped: int  # of the oldest messages
+    injected: list[int]  # ids of the examples in it
+
+
+async def fit(
+    lease: Lease, messages: Sequence[Message], max_tokens: int, corrections: Sequence[Example] = ()
+) -> Fitted:
+    """The prompt, the oldest messages dropped until it fits.
+
+    System messages stay. Corrections too large to stand beside the newest message are left out.
+    Raises `PromptTooLong` when the newest message alone is too long.
     """
     context = lease.engine.context_tokens
     room = context - min(max_tokens, int(context * ANSWER_SHARE))
     kept = list(messages)
     while True:
-        tokens = await prompt_tokens(lease, kept)
-        if len(tokens) <= room:
-            return tokens, len(messages) - len(kept)
+        tokens = await prompt_tokens(lease, with_corrections(kept, corrections))
         oldest = _droppable(kept)
+        if len(tokens) <= room or (not oldest and not corrections and len(tokens) < context):
+            injected = [example.id for example in corrections]
+            return Fitted(tokens, len(messages) - len(kept), injected)
+        if not oldest and corrections:
+            corrections, kept = (), list(messages)
+            continue
         if not oldest:
-            if len(tokens) < context:
-                return tokens, len(messages) - len(kept)
             raise PromptTooLong(
                 f"the message takes {len(tokens)} tokens, the context has room for {context}",
                 hint="shorten the message, or raise engine.context_tokens",

@@ -72,9 +72,9 @@ class Comparing:
         if settings.system:
             messages.insert(0, Message(role="system", content=settings.system))
         async with self._lease(version) as lease:
-            prompt, _dropped = await fit(lease, messages, settings.max_tokens)
+            fitted = await fit(lease, messages, settings.max_tokens)
             text, _finished = await lease.engine.answer(
-                prompt, Sampling(max_tokens=settings.max_tokens)
+                fitted.prompt, Sampling(max_tokens=settings.max_tokens)
             )
         return ComparedAnswer(version=version.version, base=version.base, text=text)
 

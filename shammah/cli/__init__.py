@@ -35,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ask")(questions.ask)
+app.command("why")(questions.why)
 app.command("feedback")(feedback.feedback)
 app.command("train")(jobs.train)
 app.command("status")(daemon.status)

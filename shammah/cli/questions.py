@@ -1,4 +1,4 @@
-"""`shammah ask`: one question, one answer."""
+"""`shammah ask`: one question, one answer; `shammah why`: where an answer came from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shammah.cli import output
-from shammah.cli.connection import started
+from shammah.cli.connection import running, started
 from shammah.errors import UsageError
 
 if TYPE_CHECKING:
     from shammah.client import ChatChunk, Client
+    from shammah.protocol import ShammahInfo
     from shammah.records import Message
 
 
@@ -32,6 +33,23 @@ def ask(
         else:
             with closing(client.chat_stream(messages)) as chunks:
                 _print_stream(chunks)
+
+
+def why(
+    inference_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The answer's id; else the newest answer.")
+    ] = None,
+    as_json: output.Json = False,
+) -> None:
+    """Tell which version gave an answer, and which corrections it was given to help it."""
+    with running() as client:
+        found = client.why(inference_id)
+    if as_json:
+        output.print_json(found)
+    else:
+        from shammah.repl import views
+
+        print(views.why(found))
 
 
 def _question(text: str) -> str:
@@ -58,18 +76,19 @@ def _print_whole(client: Client, messages: list[Message]) -> None:
             "tokens_per_second": completion.shammah.tokens_per_second,
         }
     )
-    _say_dropped(completion.shammah.dropped_messages)
+    _remark(completion.shammah)
 
 
 def _print_stream(chunks: Generator[ChatChunk]) -> None:
-    dropped = 0
+    info: ShammahInfo | None = None
     try:
         for chunk in chunks:
             print(_shown(chunk.text), end="", flush=True)
-            dropped = chunk.info.dropped_messages if chunk.info else dropped
+            info = chunk.info or info
     finally:
         print(flush=True)
-    _say_dropped(dropped)
+    if info is not None:
+        _remark(info)
 
 
 def _shown(text: str) -> str:
@@ -79,8 +98,8 @@ def _shown(text: str) -> str:
     return printable(text) if sys.stdout.isatty() else text
 
 
-def _say_dropped(dropped: int) -> None:
-    if dropped:
-        from shammah.repl.wording import count
+def _remark(info: ShammahInfo) -> None:
+    from shammah.repl.wording import remarks
 
-        output.say(f"{count(dropped, 'oldest message')} left out: the context is full")
+    for line in remarks(info):
+        output.say(line)

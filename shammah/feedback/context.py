@@ -103,11 +103,15 @@ def _refers_inside(text: str, pronoun: str) -> bool:
     return bool(_DETERMINER.search(before)) or _names_something(_WORD.findall(before))
 
 
-def _names_something(words: Sequence[str]) -> bool:
-    """Whether a word is a name, a number or an identifier; a first word's capital is neither."""
-    return any(
+def is_name(index: int, word: str) -> bool:
+    """Whether the word at `index` of a sentence is a name, a number or an identifier; a first
+    word's capital tells nothing."""
+    return (
         any(character.isdigit() or character == "_" for character in word)
         or any(character.isupper() for character in word[1:])
         or (index > 0 and word[0].isupper() and not re.fullmatch(r"I('\w+)?", word))
-        for index, word in enumerate(words)
     )
+
+
+def _names_something(words: Sequence[str]) -> bool:
+    return any(is_name(index, word) for index, word in enumerate(words))

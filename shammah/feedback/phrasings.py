@@ -44,7 +44,7 @@ MOST = 1 + len(_TRAINED) + len(_KEYWORDS) + _THINNED + 1
 _WORD = re.compile(r"[\w'+#./-]*[\w+#]")
 
 #: Words that say how something is asked, not what about.
-_SMALL_WORDS = frozenset(
+SMALL_WORDS = frozenset(
     """
     a an the is are was were be do does did can could should would must may might will shall i we
     you they he she it our my your their its his her us me of in on at to for from with by as and
@@ -115,7 +115,7 @@ def _framed(frame: str, question: str) -> str:
 
 def _keyword_forms(question: str, random: Random) -> list[str]:
     """Its meaning words alone: in their order, reversed, shuffled, reversed."""
-    words = [word for word in _WORD.findall(question) if word.lower() not in _SMALL_WORDS]
+    words = [word for word in _WORD.findall(question) if word.lower() not in SMALL_WORDS]
     if not words:
         return []
     shuffled = random.sample(words, len(words))
@@ -131,7 +131,7 @@ def _thinned(question: str, random: Random) -> str:
     kept = [
         word
         for word in _WORD.findall(question)
-        if word.lower() not in _SMALL_WORDS or random.random() >= _LOSS
+        if word.lower() not in SMALL_WORDS or random.random() >= _LOSS
     ]
     return _capitalised(" ".join(kept)) + "?" if kept else ""
 

@@ -11,7 +11,14 @@ from typing import Any, Protocol
 from shammah.client import ChatChunk, Client
 from shammah.config import ChatConfig
 from shammah.errors import JobError, NotFound, ShammahError, UsageError
-from shammah.protocol import Comparison, FeedbackReceipt, JobEvent, JobView, ShammahInfo
+from shammah.protocol import (
+    Comparison,
+    FeedbackReceipt,
+    JobEvent,
+    JobView,
+    ShammahInfo,
+    WhyView,
+)
 from shammah.records import JobState, LessonMode, Level, Message, Preference, Verdict
 from shammah.repl import views
 from shammah.repl.asker import Asker
@@ -21,7 +28,7 @@ from shammah.repl.follow import follow
 from shammah.repl.forget import delete_obsolete, forget
 from shammah.repl.review import review
 from shammah.repl.views import Grid
-from shammah.repl.wording import count, job_news, job_view_end
+from shammah.repl.wording import job_news, job_view_end, remarks
 
 #: Greedy decoding would give the same answer again.
 RETRY_TEMPERATURE = 0.7
@@ -143,11 +150,17 @@ class Chat:
         self._remark(answer)
 
     def _remark(self, answer: _Answer) -> None:
-        if answer.info is not None and answer.info.dropped_messages:
-            dropped = count(answer.info.dropped_messages, "oldest message")
-            self.screen.say(f"{dropped} left out: the context is full (/clear begins a new one)")
+        for line in remarks(answer.info) if answer.info else []:
+            self.screen.say(line)
         if answer.finish_reason == "length":
             self.screen.say("the answer was cut at its longest length (chat.max_tokens)")
+
+    def why(self) -> WhyView:
+        """Where the last answer came from."""
+        last = self.conversation.last
+        if last is None or last.id is None:
+            raise UsageError("there is no answer yet", hint="ask something first")
+        return self.client.why(last.id)
 
     # feedback
 

@@ -123,6 +123,10 @@ def _retry(chat: Chat, argument: str) -> None:
     chat.retry()
 
 
+def _why(chat: Chat, argument: str) -> None:
+    chat.screen.show(views.why(chat.why()))
+
+
 def _critical(chat: Chat, argument: str) -> None:
     chat.judge(Level.CRITICAL, argument)
 
@@ -149,6 +153,7 @@ COMMANDS = (
     Command("/good", "[note]", "the last answer is right", _good),
     Command("/fix", "ANSWER", "what the answer should have been", _fix),
     Command("/retry", "", "ask the last question again", _retry),
+    Command("/why", "", "which version answered, and which corrections helped", _why),
     Command("/train", "[quick] [--wait]", "teach now what was corrected", _train),
     Command("/examples", "", "what was recorded", _examples),
     Command("/review", "", "what waits for your word: drafts, contradictions, secrets", _review),

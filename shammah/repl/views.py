@@ -15,6 +15,7 @@ from shammah.protocol import (
     Status,
     VersionView,
     VotesView,
+    WhyView,
 )
 from shammah.repl.wording import (
     count,
@@ -115,6 +116,23 @@ def inbox_item(item: InboxItem, waiting: int) -> str:
 
 def proposal(text: str) -> str:
     return printable("\n".join(_fields(proposal=text)))
+
+
+def why(found: WhyView) -> str:
+    lines = _fields(
+        answer=found.id,
+        version=f"{found.version} of {found.base}"
+        + ("" if found.version else " (the base itself)"),
+        question=one_line(found.question),
+        corrections=None if found.injected else "none was put into the context",
+    )
+    for example in found.injected:
+        lines += _fields(
+            example=f"{example.id}, put into the context: this version has not learned it",
+            asked=one_line(example.question),
+            target=one_line(example.target),
+        )
+    return printable("\n".join(lines))
 
 
 def jobs(found: list[JobView]) -> Grid:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shammah.errors import ShammahError
-from shammah.protocol import JobEvent, JobView, RollbackProposal, Status
+from shammah.protocol import JobEvent, JobView, RollbackProposal, ShammahInfo, Status
 from shammah.records import JobState
 
 _KEPT_CONTROLS = "\n\t"
@@ -54,6 +54,19 @@ def count(number: int, noun: str) -> str:
 def listed(numbers: Iterable[int]) -> str:
     """`1, 2, 5`."""
     return ", ".join(map(str, numbers))
+
+
+def remarks(info: ShammahInfo) -> list[str]:
+    """What the user should know of how an answer came about."""
+    lines = []
+    if info.injected:
+        lines.append(
+            f"your correction helped: example {listed(info.injected)}, not learned yet (/why)"
+        )
+    if info.dropped_messages:
+        dropped = count(info.dropped_messages, "oldest message")
+        lines.append(f"{dropped} left out: the context is full (/clear begins a new one)")
+    return lines
 
 
 def progress_details(progress: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -22,6 +23,31 @@ _NOT_READY = [status.value for status in ExampleStatus if status is not ExampleS
 
 #: What a list shows when no status is asked for.
 LISTED = (ExampleStatus.DRAFT, ExampleStatus.HELD, ExampleStatus.READY)
+
+
+#: How many examples that share words with a question are looked up, the best matches first: one
+#: that shares fewer than all of these does not ask the same.
+_LOOKED_UP = 200
+
+#: Of these the ready ones, without those that the version was taught with their present content and
+#: that the newest gate to judge them, its own or that of a version before it, found learned.
+_UNLEARNED = f"""
+    SELECT examples.* FROM (
+        SELECT rowid AS id, rank FROM questions WHERE questions MATCH ?
+        ORDER BY rank LIMIT {_LOOKED_UP}
+    ) AS found
+    CROSS JOIN examples ON examples.id = found.id
+    LEFT JOIN taught ON taught.version = ? AND taught.example_id = examples.id
+    WHERE examples.status = 'ready' AND NOT (
+        taught.content_hash IS examples.content_hash AND 'learned' IS (
+            SELECT verdicts.verdict FROM verdicts JOIN versions USING (job_id)
+            WHERE verdicts.example_id = examples.id
+            AND versions.base = ? AND versions.number <= ?
+            ORDER BY versions.number DESC LIMIT 1
+        )
+    )
+    ORDER BY found.rank LIMIT ?
+"""
 
 
 class Examples:
@@ -98,6 +124,18 @@ class Examples:
         """What every ready example asks, by its id: messages that end with the question."""
         rows = self._connection.rows("SELECT id, messages FROM examples WHERE status = 'ready'")
         return {row["id"]: json.loads(row["messages"]) for row in rows}
+
+    def unlearned(self, active: Active, words: Collection[str], limit: int) -> list[Example]:
+        """Ready examples that share a word's stem with `words`, the best matches first, without
+        those that the gate found learned by the active version with their present content.
+        """
+        if not words:
+            return []
+        query = " OR ".join(f'"{word.replace(chr(34), "")}"' for word in words)
+        rows = self._connection.rows(
+            _UNLEARNED, query, active.version, active.base, active.version, limit
+        )
+        return [_example(row) for row in rows]
 
     def counts(self) -> dict[ExampleStatus, int]:
         """How many there are of every status."""

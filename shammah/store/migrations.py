@@ -263,6 +263,38 @@ def add_job_told(db: Database) -> None:
     db.execute("UPDATE jobs SET told_at = finished_at")
 
 
+def index_questions(db: Database) -> None:
+    """A full-text index of every example's question, which triggers keep in step.
+
+    It holds words, no text (https://www.sqlite.org/fts5.html#contentless_tables). Deleted ones stay
+    in it until they are merged away: with a forgotten example, at once.
+    """
+    db.execute(
+        "CREATE VIRTUAL TABLE questions USING fts5 (question, content = '', tokenize = 'porter')"
+    )
+    old, new = (f"json_extract({row}.messages, '$[#-1].content')" for row in ("old", "new"))
+    add = f"INSERT INTO questions (rowid, question) VALUES (new.id, {new});"
+    remove = (
+        "INSERT INTO questions (questions, rowid, question) "
+        f"VALUES ('delete', old.id, {old});"
+    )  # fmt: skip
+    purge = "INSERT INTO questions (questions) SELECT 'optimize' WHERE new.status = 'forgotten';"
+    db.execute(f"CREATE TRIGGER question_added AFTER INSERT ON examples BEGIN {add} END")
+    db.execute(f"CREATE TRIGGER question_deleted AFTER DELETE ON examples BEGIN {remove} END")
+    db.execute(
+        "CREATE TRIGGER question_changed AFTER UPDATE OF messages, status ON examples "
+        f"BEGIN {remove} {add} {purge} END"
+    )
+    db.execute(
+        "INSERT INTO questions (rowid, question) "
+        "SELECT id, json_extract(messages, '$[#-1].content') FROM examples"
+    )
+
+
+def record_injected_examples(db: Database) -> None:
+    db.execute("ALTER TABLE turns ADD COLUMN injected TEXT NOT NULL DEFAULT '[]'")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -279,6 +311,8 @@ STEPS = (
     create_votes,
     index_what_was_taught,
     add_job_told,
+    index_questions,
+    record_injected_examples,
 )
 
 

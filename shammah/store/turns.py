@@ -22,6 +22,7 @@ class Turns:
     def add(self, turn: Turn) -> None:
         row = asdict(turn) | {
             "messages": to_json(turn.messages),
+            "injected": to_json(turn.injected),
             "answer_sha256": _digest(turn.answer),
         }
         with self._connection.transaction():
@@ -69,4 +70,5 @@ def _turn(row: dict[str, Any]) -> Turn:
         finish_reason=row["finish_reason"],
         prompt_tokens=row["prompt_tokens"],
         completion_tokens=row["completion_tokens"],
+        injected=json.loads(row["injected"]),
     )

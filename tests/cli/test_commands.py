@@ -19,6 +19,7 @@ from shammah.protocol import (
     JobView,
     Status,
     VersionView,
+    WhyView,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +56,28 @@ def test_ask_json_has_the_four_fields(shammah: Shammah) -> None:
         "version": 0,
         "tokens_per_second": 98.0,
     }
+
+
+def test_ask_says_that_a_correction_helped_and_why_shows_it(shammah: Shammah) -> None:
+    shammah("ask", "what?")
+    shammah("feedback", "critical", "--correction", "that")
+    done = shammah("ask", "helped")
+    assert done.stdout == "answer 0 to helped\n"
+    assert "your correction helped: example 1" in done.stderr
+    shown = shammah("why").stdout
+    assert "0 of fake (the base itself)" in shown
+    assert "what?" in shown
+    assert "that" in shown
+    found = WhyView.model_validate_json(shammah("why", "--json").stdout)
+    assert (found.question, [one.id for one in found.injected]) == ("helped", [1])
+    assert "none was put into the context" in shammah("why", "chatcmpl-1").stdout
+
+
+def test_why_names_an_unknown_answer(shammah: Shammah) -> None:
+    shammah("ask", "what?")
+    done = shammah("why", "chatcmpl-none")
+    assert done.returncode == 1
+    assert "'chatcmpl-none'" in done.stderr
 
 
 def test_ask_says_that_messages_were_left_out(shammah: Shammah) -> None:

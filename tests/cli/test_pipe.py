@@ -108,6 +108,19 @@ def test_the_system_prompt_is_sent_and_removed(shammah: Shammah) -> None:
     assert done.stdout == '["be brief"]\n[]\n'
 
 
+def test_a_correction_that_helped_is_said_and_why_shows_it(shammah: Shammah) -> None:
+    done = shammah(stdin="why?\n/critical\n/fix because\nhelped\n/why\n")
+    assert "your correction helped: example 1, not learned yet (/why)" in done.stderr
+    assert "because" in done.stdout
+
+
+def test_why_before_any_answer_is_refused(shammah: Shammah) -> None:
+    assert (
+        shammah(stdin="/why\n").stderr
+        == "error: there is no answer yet\nhint: ask something first\n"
+    )
+
+
 def test_quit_ends_before_the_rest(shammah: Shammah) -> None:
     assert shammah(stdin="one\n/quit\ntwo\n").stdout == "answer 0 to one\n"
 

@@ -38,8 +38,8 @@ def message(role: str, letter: str, size: int) -> Message:
 
 
 async def fitted(messages: Sequence[Message], max_tokens: int = 10) -> tuple[str, int]:
-    tokens, dropped = await fit(LEASE, messages, max_tokens)
-    return "".join(map(chr, tokens)), dropped
+    fitted = await fit(LEASE, messages, max_tokens)
+    return "".join(map(chr, fitted.prompt)), fitted.dropped
 
 
 async def test_what_fits_stays_whole() -> None:

@@ -14,6 +14,7 @@ from tests.store.filling import BASE, Filler
 
 TURNS = 100_000
 EXAMPLES = 10_000
+THINGS = ("port", "door", "lamp", "roof")
 
 
 @pytest.fixture
@@ -31,13 +32,14 @@ def old_store(store: Store, fill: Filler) -> Store:
 
 
 def add_example(store: Store, turn_id: str) -> Example:
+    number = int(turn_id.removeprefix("turn-"))
     _, example = store.record_feedback(
         turn_id,
         Level.MEDIUM,
         3,
         "wrong",
         "Port 7443.",
-        messages=[Message(role="user", content="Which port?")],
+        messages=[Message(role="user", content=f"Which {THINGS[number % 4]} has part{number}?")],
         status=ExampleStatus.READY,
         target="Port 7443.",
         rejected="Port 80.",
@@ -68,6 +70,7 @@ def test_every_call_of_a_chat_takes_under_5_ms(old_store: Store) -> None:
         "page of examples": lambda: store.examples.list(limit=100),
         "waiting": lambda: store.examples.waiting(active),
         "count of waiting": lambda: store.examples.count_waiting(active),
+        "unlearned": lambda: store.examples.unlearned(active, ["port", "part9000"], 20),
         "counts": store.examples.counts,
         "outdated": lambda: store.examples.outdated(active),
         "versions that know what is forgotten": store.versions.with_forgotten,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from shammah.errors import NotFound
@@ -12,6 +14,12 @@ from tests.store.filling import Filler
 def test_a_turn_comes_out_as_it_went_in(store: Store, fill: Filler) -> None:
     turn = fill.turn(answer="Grüße, 世界 🙂\x00\n")
     assert store.turns.get(turn.id) == turn
+
+
+def test_the_examples_in_its_context_are_kept(store: Store, fill: Filler) -> None:
+    turn = replace(fill.turn(), id="helped", injected=[3, 1])
+    store.turns.add(turn)
+    assert store.turns.get("helped") == turn
 
 
 def test_an_unknown_id_is_named(store: Store) -> None:

@@ -180,6 +180,7 @@ def _info(started: Started, finished: Finished) -> ShammahInfo:
         tokens_per_second=finished.tokens_per_second,
         first_token_seconds=finished.first_token_seconds,
         dropped_messages=started.dropped_messages,
+        injected=started.injected,
     )
 
 

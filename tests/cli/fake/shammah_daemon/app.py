@@ -51,6 +51,7 @@ from shammah.protocol import (
     VersionView,
     VoteRequest,
     VotesView,
+    WhyView,
 )
 from shammah.records import ExampleStatus, JobState, Level, Mode
 
@@ -133,7 +134,27 @@ def build(paths: Paths) -> FastAPI:
                 )
             ],
             usage=Usage(prompt_tokens=1, completion_tokens=1, total_tokens=2),
-            shammah=ShammahInfo(version=state.active, base="fake", tokens_per_second=98.0),
+            shammah=ShammahInfo(
+                version=state.active,
+                base="fake",
+                tokens_per_second=98.0,
+                injected=_injected(request.messages[-1].content),
+            ),
+        )
+
+    @app.get("/api/turns/{turn}/why")
+    async def why(turn: str) -> WhyView:
+        turn = next(reversed(state.turns), "none") if turn == "newest" else turn
+        if turn not in state.turns:
+            raise NotFound(f"no answer with the id {turn!r}", hint="ask something first")
+        messages, _ = state.turns[turn]
+        return WhyView(
+            id=turn,
+            created_at=NOW,
+            base="fake",
+            version=state.active,
+            question=messages[-1]["content"],
+            injected=[state.examples[number] for number in _injected(messages[-1]["content"])],
         )
 
     @app.post("/v1/feedback")
@@ -353,6 +374,11 @@ def _answer(request: ChatRequest, state: State) -> str:
     return f"answer {state.active} to {question}{suffix}"
 
 
+def _injected(question: str) -> list[int]:
+    """`helped` is answered with the help of example 1."""
+    return [1] if question == "helped" else []
+
+
 async def _stream(
     turn: str, answer: str, request: ChatRequest, state: State
 ) -> AsyncIterator[dict[str, str]]:
@@ -368,7 +394,10 @@ async def _stream(
         yield _data({"id": turn, "choices": [{"index": 0, "delta": {"content": text}}]})
         await asyncio.sleep(0.05 if question == "slow" else 0)
     info = ShammahInfo(
-        version=state.active, base="fake", dropped_messages=2 if question == "long" else 0
+        version=state.active,
+        base="fake",
+        dropped_messages=2 if question == "long" else 0,
+        injected=_injected(question),
     )
     last = {"index": 0, "delta": {}, "finish_reason": "stop"}
     yield _data({"id": turn, "choices": [last], "shammah": info.model_dump(mode="json")})
