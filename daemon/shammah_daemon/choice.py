@@ -17,7 +17,7 @@ class Start:
 
     version: int
     rank: int
-    alpha: int
+    alpha: float
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,10 @@ def start_of(store: Store, mode: Mode, active: Active) -> Start | None:
         return None
     if store.versions.holds_forgotten(active.version):
         return None
-    recipe = store.versions.get(active.version).manifest["job"]["recipe"]
-    return Start(active.version, recipe["rank"], recipe["alpha"])
+    manifest = store.versions.get(active.version).manifest
+    recipe = manifest["job"]["recipe"]
+    # As it was merged: a version of a weaker rung is gone on from at its own effect.
+    return Start(active.version, recipe["rank"], recipe["alpha"] * manifest["scale"])
 
 
 def situation_of(store: Store, mode: Mode, active: Active) -> Situation:

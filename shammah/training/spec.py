@@ -30,7 +30,7 @@ class Recipe:
     """Hyperparameters of one job, resolved; defaults and their sources are in `shammah.config`."""
 
     rank: int
-    alpha: int
+    alpha: float
     learning_rate: float  # peak
     kl_weight: float
     replay_ratio: float  # replay rows per example row

@@ -82,10 +82,14 @@ def promote(store: Store) -> Callable[..., int]:
     """Promotes a version that was taught some examples, with a verdict on each."""
 
     def promote(
-        *examples: Example, inherited: tuple[int, ...] = (), verdict: Verdict = Verdict.LEARNED
+        *examples: Example,
+        inherited: tuple[int, ...] = (),
+        verdict: Verdict = Verdict.LEARNED,
+        scale: float = 1.0,
     ) -> int:
         candidate = replace(
-            Filler(store).candidate(), manifest={"job": {"recipe": {"rank": 8, "alpha": 16}}}
+            Filler(store).candidate(),
+            manifest={"job": {"recipe": {"rank": 8, "alpha": 16}}, "scale": scale},
         )
         taught = {one.id: one.content_hash for one in examples}
         judged = [Judgement(one.id, verdict) for one in examples]
@@ -102,6 +106,14 @@ def test_only_a_version_has_an_adapter_to_go_on_from(
     number = promote(Filler(store).example())
     assert start_of(store, Mode.QUICK, Active(BASE, number)) == START
     assert start_of(store, Mode.CONSOLIDATE, Active(BASE, number)) is None
+
+
+def test_a_version_that_was_merged_weaker_is_gone_on_from_at_its_own_effect(
+    store: Store, promote: Callable[..., int]
+) -> None:
+    number = promote(Filler(store).example(), scale=0.75)
+    start = start_of(store, Mode.QUICK, Active(BASE, number))
+    assert start == Start(version=number, rank=8, alpha=12)
 
 
 def test_an_adapter_that_knows_a_forgotten_example_is_not_gone_on_from(
