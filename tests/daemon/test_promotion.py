@@ -47,7 +47,8 @@ def finished(client: Client, job_id: int) -> JobView:
 
 @pytest.fixture
 def daemon(start_daemon: StartDaemon) -> Daemon:
-    return start_daemon(TINY_LESSON)
+    """What answers is the version alone: no correction is put into the context."""
+    return start_daemon({**TINY_LESSON, "SHAMMAH_LEARNING__INJECT": "false"})
 
 
 @dataclass
