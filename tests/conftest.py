@@ -79,7 +79,7 @@ def start_daemon(home: Paths, tiny_ground: Path) -> Iterator[StartDaemon]:
     started: list[Daemon] = []
 
     def start(settings: dict[str, str] | None = None) -> Daemon:
-        daemon = Daemon(home, settings or {})
+        daemon = Daemon(home, dict(settings or {}))
         if not home.database.exists():
             furnish(home, tiny_ground, TINY)
         daemon.start()

@@ -109,7 +109,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         chat=Chat(config.chat, serving, database, Corrections(config.learning, database)),
         learning=learning,
         inbox=Inbox(database),
-        forgetting=Forgetting(paths, database, serving, models, supervisor, unlearned),
+        forgetting=Forgetting(paths, database, serving, models, supervisor, bases, unlearned),
         bases=bases,
         models=models,
         comparing=Comparing(config, database, models, serving, courtesy),

@@ -42,10 +42,11 @@ class Choice:
 
 
 def start_of(store: Store, mode: Mode, active: Active) -> Start | None:
-    """Where a lesson begins. An adapter that knows a forgotten example is never gone on from."""
+    """Where a lesson begins. An adapter that knows what is no longer taught (a forgotten or a
+    superseded example) is never gone on from: only the pristine base unlearns."""
     if mode is not Mode.QUICK or not active.version:
         return None
-    if store.versions.holds_forgotten(active.version):
+    if store.versions.holds_forgotten(active.version) or store.examples.outdated(active):
         return None
     manifest = store.versions.get(active.version).manifest
     recipe = manifest["job"]["recipe"]

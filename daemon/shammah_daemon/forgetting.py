@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 import structlog
 
-from shammah.errors import Conflict, EngineError
+from shammah.errors import BaseModelError, Conflict, EngineError
 from shammah.feedback.phrasings import held_out, rephrased
 from shammah.files import write_atomically
 from shammah.gate.forgotten import ForgottenCase
@@ -24,6 +25,7 @@ from shammah.repl import history
 from shammah.store.database import Store
 from shammah.store.erasure import Erased, Texts
 from shammah.training.spec import JobSpec
+from shammah_daemon.bases import Bases
 from shammah_daemon.database import Database
 from shammah_daemon.models import Models
 from shammah_daemon.serving import Serving
@@ -43,6 +45,7 @@ class Forgetting:
         serving: Serving,
         models: Models,
         supervisor: Supervisor,
+        bases: Bases,
         unlearned: Unlearned,
     ) -> None:
         self._paths = paths
@@ -50,6 +53,7 @@ class Forgetting:
         self._serving = serving
         self._models = models
         self._supervisor = supervisor
+        self._bases = bases
         self._unlearned = unlearned
 
     async def forget(self, example_id: int, *, now: bool) -> ForgetReceipt:
@@ -70,8 +74,11 @@ class Forgetting:
         await self._supervisor.tidy()
         await asyncio.to_thread(self._cut_from_history, texts)
         erased = await self._database.run(lambda store: _erase(store, example_id, texts))
+        # Between those two a job that was queued behind may have begun with the old words.
+        stopped += await self._stop_teaching(example)
+        await self._supervisor.tidy()
         moved = await self._leave_if_empty(example_id)
-        job = await self._teach_the_rest(example_id, now or stopped)
+        job = await self._teach_the_rest(example_id, now, stopped)
         log.info("example forgotten", example=example_id, turns=len(erased.turn_ids))
         return await self._receipt(example_id, erased, job, moved)
 
@@ -91,25 +98,34 @@ class Forgetting:
                 )
                 _, closed = lease.template.render_with_target(example.messages, example.target)
                 [target] = await lease.engine.tokenize_targets([closed])
-        except EngineError:
+        except (BaseModelError, EngineError):
             return  # forgetting needs no engine; only the proof does
         self._unlearned.add(ForgottenCase(example.id, lease.active.base, prompts, target))
 
-    async def _stop_teaching(self, example: Example) -> bool:
-        """Whether a job had to be cancelled because it teaches the example, or may."""
-        unfinished = await self._database.run(lambda store: store.jobs.unfinished())
-        teaching = [job for job in unfinished if self._may_teach(job, example.id)]
+    async def _stop_teaching(self, example: Example) -> list[Job]:
+        """Cancel the jobs that teach the example, or may; return them."""
+        unfinished, knowing = await self._database.run(
+            lambda store: (store.jobs.unfinished(), store.versions.taught_to(example.id))
+        )
+        teaching = [job for job in unfinished if self._may_teach(job, example.id, knowing)]
         for job in teaching:
             with contextlib.suppress(Conflict):  # it has just ended
                 await self._supervisor.cancel(job.id)
-        return bool(teaching)
+        return teaching
 
-    def _may_teach(self, job: Job, example_id: int) -> bool:
-        """A job that has begun and has not chosen yet may be about to."""
+    def _may_teach(self, job: Job, example_id: int, knowing: Sequence[int]) -> bool:
+        """A job that has begun and has not chosen yet may be about to; a quick one inherits what
+        the version knows that it goes on from.
+
+        Args:
+            knowing: the versions that were taught the example.
+        """
         file = self._paths.job(job.id) / "job.json"
         if not file.exists():
             return job.state is not JobState.QUEUED
-        return any(example["id"] == example_id for example in JobSpec.load(file).examples)
+        spec = JobSpec.load(file)
+        own = any(example["id"] == example_id for example in spec.examples)
+        return own or spec.start_version in knowing
 
     def _cut_from_history(self, texts: Texts) -> None:
         file = self._paths.history
@@ -129,8 +145,15 @@ class Forgetting:
         self._unlearned.clear()
         return True
 
-    async def _teach_the_rest(self, example_id: int, wanted: bool) -> Job | None:
+    async def _teach_the_rest(
+        self, example_id: int, now: bool, stopped: Sequence[Job]
+    ) -> Job | None:
+        """Begin what was stopped again, without the example; a move to another base stays one."""
+        for job in stopped:
+            if job.mode is Mode.MOVE:
+                return await self._supervisor.move(self._bases.get(job.base))
         needed = await self._database.run(lambda store: _needs_lesson(store, example_id))
+        wanted = now or bool(stopped)
         return await self._supervisor.submit(Mode.CONSOLIDATE) if wanted and needed else None
 
     async def _receipt(

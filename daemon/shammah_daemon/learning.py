@@ -9,7 +9,7 @@ import structlog
 
 from shammah.config import Config
 from shammah.engine.requests import Sampling
-from shammah.errors import Conflict, EngineError, NotFound, UsageError
+from shammah.errors import BaseModelError, Conflict, EngineError, NotFound, UsageError
 from shammah.feedback.commands import FeedbackCommand, FixCommand
 from shammah.feedback.context import context_of
 from shammah.feedback.drafts import choose, draft_messages
@@ -169,7 +169,7 @@ class Learning:
                 asked = len(await prompt_tokens(lease, messages))
                 [answer] = await lease.engine.tokenize([target], prompt=False)
                 room = lease.engine.context_tokens - asked - 1
-        except EngineError:
+        except (BaseModelError, EngineError):
             return  # nothing is lost: feedback is recorded also while no model can be loaded
         if len(answer) > room:
             raise UsageError(

@@ -16,6 +16,7 @@ from pathlib import Path
 from shammah.bases.template import ChatTemplate
 from shammah.config import Config, LearningConfig
 from shammah.engine.handle import Engine
+from shammah.errors import JobError
 from shammah.feedback.phrasings import held_out, phrasings, rephrased
 from shammah.feedback.quotas import schedule, with_reviews
 from shammah.files import write_atomically
@@ -53,6 +54,11 @@ async def build(
     recipe = recipe_of(config, situation.start)
     tokens = await _question_tokens(situation.examples, engine, template) if situation.start else {}
     choice = choose(situation, tokens, config, recipe.seed + job.id)
+    if not choice.trained:
+        raise JobError(
+            "a quick lesson has nothing new to teach, and no room to repeat what it knows",
+            hint="'shammah train --mode consolidate', or raise learning.quick_sample_tokens",
+        )
 
     def phrasing_count(example: Example) -> int:
         return config.learning.phrasings if example.id in choice.trained else 1

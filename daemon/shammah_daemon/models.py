@@ -107,11 +107,17 @@ class Models:
 
     async def remove_base(self, name: str) -> None:
         """Forget a base that is not in use and has no versions."""
-        active, versions = await self._database.run(
-            lambda store: (store.pointer.active(), store.versions.list())
+        active, versions, unfinished = await self._database.run(
+            lambda store: (store.pointer.active(), store.versions.list(), store.jobs.unfinished())
         )
         if active is not None and active.base == name:
             raise Conflict(f"the base {name!r} is in use", hint="use another one first")
+        for job in unfinished:
+            if job.base == name:
+                raise Conflict(
+                    f"job {job.id} teaches the base {name!r}",
+                    hint=f"'shammah jobs cancel {job.id}' first",
+                )
         taught = [str(v.number) for v in versions if v.base == name]
         if taught:
             raise Conflict(

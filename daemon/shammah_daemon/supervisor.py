@@ -218,6 +218,9 @@ class Supervisor:
         except ShammahError as error:
             log.error("the job's end could not be recorded", problem=error.message)
             await asyncio.sleep(RETRY_SECONDS)
+        except Exception:  # a mistake of ours must not end the loop that runs every later job
+            log.exception("what follows a job failed")
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _run_job(self, job: Job) -> None:
         log.info("job begins", job=job.id, state=job.state, attempt=job.attempt)
@@ -252,7 +255,7 @@ class Supervisor:
 
         training = await self._train(job, base, spec, folder)
         merged = await self._merge(job, base, folder, scale=1.0)
-        forgotten = await self._judging.forgotten(base)
+        forgotten = await self._forgotten(job, base)
         trained = _Trained(job, base, spec, training, forgotten)
         all_rungs = rungs(spec.quantizations, self._config.gate.scales, merged["row_sizes"])
         failed: list[Report] = []
@@ -262,6 +265,11 @@ class Supervisor:
                 return
             failed.append(report)
         await self._reject(job, folder, naming_sample(conclude(failed), spec))
+
+    async def _forgotten(self, job: Job, base: Base) -> Forgotten:
+        """What the new version must no longer know. On the way to another base there is nothing:
+        that base was taught nothing, and the engine that serves reads other tokens."""
+        return Forgotten([], []) if job.mode is Mode.MOVE else await self._judging.forgotten(base)
 
     async def _train(self, job: Job, base: Base, spec: JobSpec, folder: Path) -> dict[str, Any]:
         """The training stage. The look back runs beside it: while its child still imports torch on

@@ -20,6 +20,10 @@ class Resolved:
     rejected: str | None
 
 
+#: An example in which the user has said what the answer should have been.
+_ACCEPTED = (ExampleStatus.READY, ExampleStatus.HELD)
+
+
 def resolve(
     level: Level, answer: str, correction: str | None, former: Example | None = None
 ) -> Resolved:
@@ -40,7 +44,7 @@ def resolve(
     rejected = answer.strip() or None
     if correction is not None:
         return Resolved(ExampleStatus.READY, accepted(correction, rejected), rejected)
-    kept = former.target if former and former.status is ExampleStatus.READY else None
+    kept = former.target if former and former.status in _ACCEPTED else None
     if kept is None or kept == rejected:
         return Resolved(ExampleStatus.DRAFT, None, rejected)
     return Resolved(ExampleStatus.READY, kept, rejected)

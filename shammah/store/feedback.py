@@ -7,6 +7,7 @@ from typing import Any
 from shammah.errors import NotFound
 from shammah.records import Active, Feedback, Level, Tally
 from shammah.store.connection import Connection
+from shammah.store.turns import FORGOTTEN
 
 #: Every turn with the newest that was said of it, if anything was.
 _TURNS = """
@@ -68,16 +69,18 @@ class FeedbackTable:
         return Tally(**row)
 
     def disliked(self, active: Active, since: str) -> list[str]:
-        """Ids of the version's turns from `since` on whose answers the newest word calls wrong."""
+        """Ids of the version's turns from `since` on whose answers the newest word calls wrong;
+        a turn whose words were erased tells nothing any more."""
         rows = self._connection.rows(
             f"""
             SELECT turns.id {_TURNS}
             WHERE turns.created_at >= ? AND turns.base = ? AND turns.version = ?
-            AND level IN ('critical', 'medium') ORDER BY sequence
+            AND level IN ('critical', 'medium') AND finish_reason <> ? ORDER BY sequence
             """,
             since,
             active.base,
             active.version,
+            FORGOTTEN,
         )
         return [row["id"] for row in rows]
 

@@ -24,6 +24,9 @@ TARGET = "yes we agree indeed"
 QUESTIONS = [f"what do we do about case {number} then" for number in range(3)]
 LONG = 120
 
+#: What answers is the version alone: no correction is put into the context.
+ALONE = {**TINY_LESSON, "SHAMMAH_LEARNING__INJECT": "false"}
+
 #: What may stay of a finished job.
 KEPT_FILES = {"job.json", "log.jsonl", "report.json", "train.json"}
 
@@ -47,8 +50,7 @@ def finished(client: Client, job_id: int) -> JobView:
 
 @pytest.fixture
 def daemon(start_daemon: StartDaemon) -> Daemon:
-    """What answers is the version alone: no correction is put into the context."""
-    return start_daemon({**TINY_LESSON, "SHAMMAH_LEARNING__INJECT": "false"})
+    return start_daemon(ALONE)
 
 
 @dataclass
@@ -184,7 +186,7 @@ def test_the_events_of_a_job_tell_every_stage(client: Client) -> None:
 
 
 def test_the_threshold_starts_a_lesson_by_itself(start_daemon: StartDaemon) -> None:
-    daemon = start_daemon(TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "3"})
+    daemon = start_daemon(ALONE | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "3"})
     with daemon.client as client:
         correct_all(client)
         [job] = client.jobs()
@@ -195,7 +197,7 @@ def test_the_threshold_starts_a_lesson_by_itself(start_daemon: StartDaemon) -> N
 def test_a_rejected_lesson_says_why_and_the_active_version_stays(
     start_daemon: StartDaemon,
 ) -> None:
-    daemon = start_daemon(TINY_LESSON | {"SHAMMAH_GATE__MAX_KL": "0.001"})
+    daemon = start_daemon(ALONE | {"SHAMMAH_GATE__MAX_KL": "0.001"})
     with daemon.client as client:
         before = answers(client)
         correct_all(client)
@@ -235,19 +237,19 @@ def test_a_weaker_adapter_serves_where_the_full_one_moves_too_far(
     client.rollback(0)
     daemon.stop()
     daemon.settings |= {
-        "SHAMMAH_GATE__MAX_KL": str(0.99 * full),
-        "SHAMMAH_GATE__SCALES": "[0.9]",
+        "SHAMMAH_GATE__MAX_KL": str(0.995 * full),
+        "SHAMMAH_GATE__SCALES": "[0.95]",
     }
     daemon.start()
     with daemon.client as again:
         job = finished(again, again.train().id)
         assert job.state is JobState.PROMOTED, job.report
         version = again.version(job.version or 0)
-        assert version.report["scale"] == version.manifest["scale"] == 0.9
+        assert version.report["scale"] == version.manifest["scale"] == 0.95
         assert [attempt["failed"] for attempt in version.report["attempts"]] == [["retained"], []]
         folder = daemon.paths.version(version.number)
         config = json.loads((folder / "adapter" / "adapter_config.json").read_bytes())
-        assert config["lora_alpha"] == 0.9 * LearningConfig().alpha
+        assert config["lora_alpha"] == 0.95 * LearningConfig().alpha
         hashes = version.manifest["files"]
         assert {name: sha256_of(folder / name) for name in hashes} == hashes
 
@@ -303,7 +305,7 @@ shutil.copy2 = link
 def test_a_full_disk_fails_the_job_clearly_and_the_active_model_serves(
     start_daemon: StartDaemon, full_disk: Path
 ) -> None:
-    daemon = start_daemon(TINY_LESSON | {"PYTHONPATH": str(full_disk)})
+    daemon = start_daemon(ALONE | {"PYTHONPATH": str(full_disk)})
     with daemon.client as client:
         before = answers(client)
         correct_all(client)

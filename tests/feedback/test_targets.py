@@ -117,3 +117,9 @@ def test_a_fix_follows_the_same_rules(correction: str) -> None:
 def test_a_forgotten_example_is_not_fixed() -> None:
     with pytest.raises(Conflict, match="example 4"):
         retarget(FORGOTTEN, "Port 7444.")
+
+
+def test_a_held_target_outlives_another_dislike() -> None:
+    """The user has said it; that it waits for another word takes nothing away."""
+    held = replace(READY, status=ExampleStatus.HELD)
+    assert resolve(Level.CRITICAL, "Port 80.", None, held).target == held.target
