@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from shammah.errors import JobError
+from shammah.training.lora_linear import fuse
 from shammah.training.spec import Recipe
 from shammah.training.whitening import Whitening
 
@@ -65,6 +66,7 @@ class Adapter:
                 layer = name.removeprefix("base_model.model.").split(_A)[0]
                 self._whitened.append((span, whitenings[layer].to(tensor.device)))
             offset = span.stop
+        fuse(self._peft)
         self._publish_masters()
         self.optimizer = torch.optim.AdamW([self.masters], weight_decay=0.0, fused=True)
 
