@@ -60,7 +60,7 @@ def test_a_packed_step_has_the_loss_and_gradient_of_rows_one_by_one(
     assert packed[0] == pytest.approx(one_by_one[0], rel=1e-5)
     assert packed[1] > 0
     assert packed[1] == pytest.approx(one_by_one[1], rel=1e-3)
-    torch.testing.assert_close(packed[2], one_by_one[2], atol=1e-6, rtol=1e-3)
+    torch.testing.assert_close(packed[2], one_by_one[2], atol=5e-6, rtol=1e-3)
 
 
 def test_split_keeps_every_row_once_and_both_limits() -> None:
