@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from shammah.client import ChatChunk, Client
-from shammah.config import LearningConfig
 from shammah.files import sha256_of
 from shammah.protocol import JobEvent, JobView
 from shammah.records import JobState, Level, Mode
@@ -227,31 +225,6 @@ def test_earlier_examples_are_compared_with_what_the_gate_found_of_the_active_ve
     earlier = [v for v in second.report["verdicts"] if not v["new"]]
     assert {v["example_id"]: v["nll_before"] for v in earlier} == after
     assert all(v["held_before"] == [True] * 3 for v in earlier)
-
-
-def test_a_weaker_adapter_serves_where_the_full_one_moves_too_far(
-    daemon: Daemon, client: Client
-) -> None:
-    correct_all(client)
-    full = client.version(finished(client, client.train().id).version or 0).report["kl_mean"]
-    client.rollback(0)
-    daemon.stop()
-    daemon.settings |= {
-        "SHAMMAH_GATE__MAX_KL": str(0.995 * full),
-        "SHAMMAH_GATE__SCALES": "[0.95]",
-    }
-    daemon.start()
-    with daemon.client as again:
-        job = finished(again, again.train().id)
-        assert job.state is JobState.PROMOTED, job.report
-        version = again.version(job.version or 0)
-        assert version.report["scale"] == version.manifest["scale"] == 0.95
-        assert [attempt["failed"] for attempt in version.report["attempts"]] == [["retained"], []]
-        folder = daemon.paths.version(version.number)
-        config = json.loads((folder / "adapter" / "adapter_config.json").read_bytes())
-        assert config["lora_alpha"] == 0.95 * LearningConfig().alpha
-        hashes = version.manifest["files"]
-        assert {name: sha256_of(folder / name) for name in hashes} == hashes
 
 
 def test_a_cancelled_job_promotes_nothing_and_can_be_queued_anew(
