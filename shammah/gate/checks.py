@@ -18,6 +18,10 @@ from shammah.records import Verdict
 #: Share of the answers that may be empty, endless or repetitive.
 MAX_INSANE_SHARE = 0.2
 
+#: The same among general answers, which are those that moved furthest: the worst of all, and the
+#: embedded base itself goes round in circles on some.
+MAX_INSANE_GENERAL_SHARE = 0.5
+
 #: From so many general questions on, the one with the largest KL may be left out of the mean.
 OUTLIER_FROM = 20
 
@@ -135,7 +139,7 @@ def sane(evidence: Evidence) -> Check:
     bad = [not fine for fine in (*lessons, *general)]
     passed = (
         sum(bad) <= MAX_INSANE_SHARE * len(bad)
-        and general.count(False) <= MAX_INSANE_SHARE * len(general)
+        and general.count(False) <= MAX_INSANE_GENERAL_SHARE * len(general)
     )  # fmt: skip
     detail = f"{sum(bad)} of {len(bad)} answers are empty, endless or repetitive"
     return Check("sane", passed, detail)
