@@ -1,7 +1,6 @@
-"""From examples to what a job trains on and is judged by: phrasings, rows, quotas, cases.
+"""From examples to what a job trains on and is judged by: rows, quotas, cases.
 
-Everything is tokenized by the engine that serves, so that training sees exactly the tokens that a
-chat would. Writes nothing and decides nothing about when.
+Writes nothing and decides nothing about when.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from shammah.bases.template import ChatTemplate
 from shammah.config import Config, LearningConfig
 from shammah.engine.handle import Engine
 from shammah.errors import JobError
-from shammah.feedback.phrasings import held_out, phrasings, rephrased
 from shammah.feedback.quotas import schedule, with_reviews
 from shammah.files import write_atomically
 from shammah.gate.measure import Case
 from shammah.records import Example, Job
 from shammah.training.spec import Dataset, JobSpec, Recipe, Row
 from shammah_daemon.choice import Choice, Situation, Start, choose
+from shammah_daemon.material import Material, cases, material
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ async def build(
     def phrasing_count(example: Example) -> int:
         return config.learning.phrasings if example.id in choice.trained else 1
 
-    material = [
-        await _material(example, phrasing_count(example), engine, template)
+    materials = [
+        await material(example, phrasing_count(example), engine, template)
         for example in situation.examples
         if example.id in choice.trained | choice.judged
     ]
@@ -89,13 +88,17 @@ async def build(
             start_version=situation.start.version if situation.start else 0,
         ),
         dataset=_dataset(
-            [m for m in material if m.example.id in choice.trained], choice, config.learning, recipe
+            [m for m in materials if m.example.id in choice.trained],
+            choice,
+            config.learning,
+            recipe,
         ),
-        cases=[
-            _case(m, m.example.id in situation.new)
-            for m in material
-            if m.example.id in choice.judged
-        ],
+        cases=await cases(
+            [m for m in materials if m.example.id in choice.judged],
+            situation.new,
+            engine,
+            template,
+        ),
     )
 
 
@@ -103,25 +106,19 @@ async def cases_of(
     examples: Sequence[Example], engine: Engine, template: ChatTemplate
 ) -> list[Case]:
     """The examples as a judge asks them of this engine."""
-    return [_case(await _material(e, 1, engine, template), new=False) for e in examples]
-
-
-@dataclass(frozen=True)
-class _Material:
-    """One example as token ids."""
-
-    example: Example
-    asked: list[list[int]]  # the question as the user put it, then its other trained phrasings
-    held_out: list[list[int]]
-    target: list[int]
-    rejected: list[int] | None
+    materials = [await material(example, 1, engine, template) for example in examples]
+    return await cases(materials, frozenset(), engine, template)
 
 
 def _dataset(
-    trained: Sequence[_Material], choice: Choice, learning: LearningConfig, recipe: Recipe
+    trained: Sequence[Material], choice: Choice, learning: LearningConfig, recipe: Recipe
 ) -> Dataset:
     """Rows of all phrasings, those of an example one after the other, and the visits to them."""
-    rows = [Row(prompt, m.target, m.example.id) for m in trained for prompt in m.asked]
+    rows = [
+        Row(prompt, m.target, m.example.id, follow=follow, system=m.system)
+        for m in trained
+        for prompt, follow in zip(m.asked, m.following or [[]] * len(m.asked), strict=True)
+    ]
     first_row = [0, *itertools.accumulate(len(m.asked) for m in trained)]
     shares = with_reviews(
         [m.example.weight for m in trained],
@@ -136,21 +133,6 @@ def _dataset(
             [first_row[i] + phrasing % len(trained[i].asked) for i, phrasing in epoch]
             for epoch in visits
         ],
-    )
-
-
-def _case(material: _Material, new: bool) -> Case:
-    example = material.example
-    return Case(
-        example_id=example.id,
-        level=example.level,
-        new=new,
-        question=example.question,
-        target_text=example.target or "",
-        asked=material.asked[0],
-        held_out=material.held_out,
-        target=material.target,
-        rejected=material.rejected,
     )
 
 
@@ -175,26 +157,6 @@ def recipe_of(config: Config, start: Start | None) -> Recipe:
         batch_rows=learning.batch_rows,
         warmup_steps=learning.warmup_steps,
         seed=learning.seed,
-    )
-
-
-async def _material(
-    example: Example, count: int, engine: Engine, template: ChatTemplate
-) -> _Material:
-    """The example's tokens, in at most `count` phrasings besides those of the judge."""
-    wordings = phrasings(example.question, count)
-    reserved = held_out(example.question)
-    asked = [template.render(rephrased(example.messages, w)) for w in [*wordings, *reserved]]
-    prompts = await engine.tokenize(asked, prompt=True)
-    answers = [text for text in (example.target, example.rejected) if text]
-    closed = [template.render_with_target(example.messages, text)[1] for text in answers]
-    tokens = await engine.tokenize_targets(closed)
-    return _Material(
-        example=example,
-        asked=prompts[: len(wordings)],
-        held_out=prompts[len(wordings) :],
-        target=tokens[0],
-        rejected=tokens[1] if len(tokens) > 1 else None,
     )
 
 

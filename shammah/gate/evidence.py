@@ -10,6 +10,9 @@ from shammah.gate.measure import Answered, Case, CaseMeasure, Probe
 #: Tokens of an answer to a general question: a leak shows early, and so does a loop.
 GENERAL_TOKENS = 48
 
+#: Tokens that an answer gets which did not end there, though the base's is short.
+PATIENCE_TOKENS = 144
+
 
 @dataclass(frozen=True)
 class Before:
@@ -17,20 +20,25 @@ class Before:
 
     nll: float  # of its target, median over the held-out phrasings, in nats
     learned: bool = False  # the verdict of the newest gate that judged it
-    holds: Sequence[bool] = ()  # that gate's findings: as asked, then each held-out phrasing
+    holds: Sequence[bool] = ()  # that gate's findings: the answer to each of `Case.prompts`
 
 
 @dataclass(frozen=True)
 class General:
-    """A general question that the candidate answered, up to `GENERAL_TOKENS`."""
+    """A general question that the candidate answered, up to `GENERAL_TOKENS`, or up to
+    `PATIENCE_TOKENS` where it must end."""
 
     probe: Probe
     answer: Answered
 
     @property
     def must_end(self) -> bool:
-        """The base's own answer ends in less than half of the tokens."""
-        return 2 * len(self.probe.answer) < GENERAL_TOKENS
+        return must_end(self.probe)
+
+
+def must_end(probe: Probe) -> bool:
+    """The base's own answer ends in less than half of the tokens."""
+    return 2 * len(probe.answer) < GENERAL_TOKENS
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from shammah.engine.handle import Engine
-from shammah.gate.evidence import GENERAL_TOKENS, Before, Evidence, General
+from shammah.gate.evidence import (
+    GENERAL_TOKENS,
+    PATIENCE_TOKENS,
+    Before,
+    Evidence,
+    General,
+    must_end,
+)
 from shammah.gate.measure import (
+    Answered,
     Case,
     Probe,
     answer,
@@ -56,7 +64,12 @@ async def examine(
 
 
 async def _general(engine: Engine, probes: Sequence[Probe]) -> list[General]:
-    answers = await asyncio.gather(
-        *(answer(engine, probe.prompt, GENERAL_TOKENS) for probe in probes)
-    )
+    answers = await asyncio.gather(*(_answer_general(engine, probe) for probe in probes))
     return [General(probe, given) for probe, given in zip(probes, answers, strict=True)]
+
+
+async def _answer_general(engine: Engine, probe: Probe) -> Answered:
+    given = await answer(engine, probe.prompt, GENERAL_TOKENS)
+    if given.ended or not must_end(probe):
+        return given
+    return await answer(engine, probe.prompt, PATIENCE_TOKENS)

@@ -31,8 +31,15 @@ class Case:
     target_text: str
     asked: list[int]  # the question as the user put it
     held_out: list[list[int]]  # phrasings that training never saw
+    in_conversation: list[int] | None  # as asked, after other exchanges; None: it has its own
     target: list[int]
     rejected: list[int] | None
+
+    @property
+    def prompts(self) -> list[list[int]]:
+        """All that is asked: as the user put it, each held-out phrasing, in a conversation."""
+        together = [self.in_conversation] if self.in_conversation else []
+        return [self.asked, *self.held_out, *together]
 
     @cached_property
     def terms(self) -> Terms:
@@ -57,7 +64,7 @@ class CaseMeasure:
     example_id: int
     nll: list[float]  # per held-out phrasing
     rejected_nll: float | None  # after the first held-out phrasing; new examples only
-    answers: list[Answered]  # the question as asked, then each held-out phrasing
+    answers: list[Answered]  # to `Case.prompts`
 
     @property
     def median_nll(self) -> float:
@@ -109,27 +116,31 @@ async def measure_cases(
     open_rows = [
         ScoreRow(prompt, case.target)
         for case, given in zip(cases, answers, strict=True)
-        for prompt, answered in zip(case.held_out, given[1:], strict=True)
+        for prompt, answered in zip(case.held_out, _to_held_out(case, given), strict=True)
         if _generated_nll(case, answered) is None
     ]
     scored = iter(await engine.score(open_rows))
     measures = []
     for case, given, rejected in zip(cases, answers, rejected_nlls, strict=True):
-        generated = [_generated_nll(case, answered) for answered in given[1:]]
+        generated = [_generated_nll(case, answered) for answered in _to_held_out(case, given)]
         nll = [next(scored).mean_nll if value is None else value for value in generated]
         measures.append(CaseMeasure(case.example_id, nll, rejected, list(given)))
     return measures
 
 
 async def answer_cases(engine: Engine, cases: Sequence[Case]) -> list[list[Answered]]:
-    """Per case the greedy answers: to the question as asked, then to each held-out phrasing."""
-    asked = [(case, prompt) for case in cases for prompt in (case.asked, *case.held_out)]
+    """Per case the greedy answers to `Case.prompts`."""
+    asked = [(case, prompt) for case in cases for prompt in case.prompts]
     found = iter(
         await asyncio.gather(
             *(answer(engine, prompt, answer_limit(case.target)) for case, prompt in asked)
         )
     )
-    return [[next(found) for _ in range(1 + len(case.held_out))] for case in cases]
+    return [[next(found) for _ in case.prompts] for case in cases]
+
+
+def _to_held_out(case: Case, given: Sequence[Answered]) -> Sequence[Answered]:
+    return given[1 : 1 + len(case.held_out)]
 
 
 def _generated_nll(case: Case, answered: Answered) -> float | None:

@@ -24,7 +24,7 @@ class CaseVerdict:
     why: str
     new: bool
     level: str
-    holds: list[bool]  # the question as asked, then each held-out phrasing
+    holds: list[bool]  # the answer to each of `Case.prompts`
     held_before: list[bool]  # the same of the newest gate before this one; empty if there is none
     nll_before: float
     nll_after: float
@@ -44,13 +44,15 @@ class CaseVerdict:
 
 
 def case_verdict(case: Case, before: Before, measure: CaseMeasure) -> CaseVerdict:
-    """Learned: the question as asked and at least half of the held-out phrasings hold.
+    """Learned: the question as asked holds, alone and in a conversation, and so do at least half of
+    the held-out phrasings.
 
     Got worse: it does not hold, and its target became less likely than it was.
     """
     holds = [a.ended and case.terms.held_by(a.text) for a in measure.answers]
     after = measure.median_nll
-    if holds[0] and sum(holds[1:]) * 2 >= len(holds) - 1:
+    as_asked, others, together = _kinds(case, holds)
+    if as_asked and all(together) and sum(others) * 2 >= len(others):
         verdict = Verdict.LEARNED
     elif after > before.nll + NLL_NOISE:
         verdict = Verdict.GOT_WORSE
@@ -60,7 +62,7 @@ def case_verdict(case: Case, before: Before, measure: CaseMeasure) -> CaseVerdic
     return CaseVerdict(
         example_id=case.example_id,
         verdict=verdict,
-        why=_why(holds, all(a.ended for a in measure.answers), before.nll, after, prefers),
+        why=_why(case, holds, all(a.ended for a in measure.answers), before.nll, after, prefers),
         new=case.new,
         level=case.level,
         holds=holds,
@@ -89,12 +91,25 @@ def count(verdicts: Sequence[CaseVerdict], verdict: Verdict) -> int:
     return sum(v.verdict is verdict for v in verdicts)
 
 
+def _kinds(case: Case, holds: Sequence[bool]) -> tuple[bool, Sequence[bool], Sequence[bool]]:
+    """As asked, in other wordings, in a conversation."""
+    others = 1 + len(case.held_out)
+    return holds[0], holds[1:others], holds[others:]
+
+
 def _why(
-    holds: Sequence[bool], all_ended: bool, before: float, after: float, prefers: bool | None
+    case: Case,
+    holds: Sequence[bool],
+    all_ended: bool,
+    before: float,
+    after: float,
+    prefers: bool | None,
 ) -> str:
     """The findings in words: which wordings were answered right, and how likely the target is."""
-    others = holds[1:]
-    parts = ["right as asked" if holds[0] else "wrong as asked"]
+    as_asked, others, together = _kinds(case, holds)
+    parts = ["right as asked" if as_asked else "wrong as asked"]
+    if not all(together):
+        parts.append("wrong in a conversation")
     if others:
         parts.append(f"right in {sum(others)} of {len(others)} other wordings")
     if not all_ended:

@@ -15,8 +15,8 @@ from shammah.training.adapter import Adapter
 from shammah.training.checkpoints import Progress
 from shammah.training.model import Hardware, target_logits
 from shammah.training.objective import Teacher, kl, nll
-from shammah.training.packing import pack, split
-from shammah.training.schedule import Step
+from shammah.training.packing import pack, size, split
+from shammah.training.schedule import Step, Turn
 from shammah.training.spec import Row
 from shammah.training.teacher import Replay
 
@@ -99,12 +99,13 @@ class Trainer:
 
     @torch.no_grad()
     def mean_nll(self, rows: Sequence[Row]) -> float | None:
-        """Nats per target token over `rows`; None without rows."""
+        """Nats per target token over `rows`, each asked alone; None without rows."""
         if not rows:
             return None
         total = 0.0
-        for batch in split(rows, self._hardware.max_tokens):
-            packed = pack([rows[i] for i in batch], self._hardware.dtype, self._hardware.device)
+        alone = [[row] for row in rows]
+        for batch in split(alone, self._hardware.max_tokens):
+            packed = pack([alone[i] for i in batch], self._hardware.dtype, self._hardware.device)
             total += nll(target_logits(self._model, packed), packed.targets).sum().item()
         return total / sum(len(row.target) for row in rows)
 
@@ -113,29 +114,37 @@ class Trainer:
 
         Means are over all target tokens of the step, however it is split into micro-batches.
         """
-        examples = [self._rows[index] for index in step.examples]
-        replayed = [self._replay.rows[index] for index in step.replay]
-        rows = examples + replayed
-        taught = sum(len(row.target) for row in examples)
-        kept = max(1, sum(len(row.target) for row in replayed))
+        conversations = [[self._row(turn) for turn in turns] for turns in step.conversations]
+        turns = [turn for turns in step.conversations for turn in turns]
+        taught = self._target_tokens(turns, replay=False)
+        replayed = max(1, self._target_tokens(turns, replay=True))
         mean_nll = mean_kl = 0.0
-        for batch in split(rows, self._hardware.max_tokens):
-            batch.sort()  # examples first: their targets are then one slice
-            packed = pack([rows[i] for i in batch], self._hardware.dtype, self._hardware.device)
-            border = sum(len(rows[i].target) for i in batch if i < len(examples))
+        for batch in split(conversations, self._hardware.max_tokens):
+            packed = pack(
+                [conversations[i] for i in batch], self._hardware.dtype, self._hardware.device
+            )
+            turns = [turn for i in batch for turn in step.conversations[i]]
+            is_replay = torch.tensor(
+                [turn.is_replay for turn in turns for _token in self._row(turn).target],
+                device=self._hardware.device,
+            )
             logits = target_logits(self._model, packed)
-            loss_nll = nll(logits[:border], packed.targets[:border]).sum() / taught
+            loss_nll = nll(logits[~is_replay], packed.targets[~is_replay]).sum() / taught
             loss = loss_nll
-            if border < len(logits):
-                teacher = self._teacher(
-                    step.replay[i - len(examples)] for i in batch if i >= len(examples)
-                )
-                loss_kl = kl(teacher, logits[border:]).sum() / kept
+            if is_replay.any():
+                teacher = self._teacher(turn.row for turn in turns if turn.is_replay)
+                loss_kl = kl(teacher, logits[is_replay]).sum() / replayed
                 loss = loss + self._kl_weight * loss_kl
                 mean_kl += loss_kl.item()
             torch.autograd.backward(loss)
             mean_nll += loss_nll.item()
-        return mean_nll, mean_kl, sum(len(row.prompt) + len(row.target) for row in rows)
+        return mean_nll, mean_kl, sum(map(size, conversations))
+
+    def _row(self, turn: Turn) -> Row:
+        return (self._replay.rows if turn.is_replay else self._rows)[turn.row]
+
+    def _target_tokens(self, turns: Iterable[Turn], *, replay: bool) -> int:
+        return sum(len(self._row(turn).target) for turn in turns if turn.is_replay == replay)
 
     def _teacher(self, replay: Iterable[int]) -> Teacher:
         chosen = [self._replay.teachers[index] for index in replay]

@@ -91,10 +91,10 @@ def _packed_attention(
     layout: Layout | None = None,
     **_unused: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Grouped-query attention within each row of a pack.
+    """Grouped-query attention of each piece of a pack to what it sees.
 
     query [1, H, T, D], key and value [1, G, T, D] with H a multiple of G. Batched matrix products
-    over the unfolded rows are six times faster on a CPU than one masked T x T attention: most of
+    over the unfolded pieces are six times faster on a CPU than one masked T x T attention: most of
     that square is masked.
     """
     if layout is None:
@@ -103,7 +103,7 @@ def _packed_attention(
         )
         return single.transpose(1, 2), None
     heads, groups, size = query.shape[1], key.shape[1], query.shape[3]
-    rows, shared = layout.rows, heads // groups
+    rows, shared = layout.pieces, heads // groups
     length, keys = layout.bias.shape[2:]
     q = (query[0] * scaling).transpose(0, 1).index_select(0, layout.queries)
     q = q.view(rows, length, groups, shared, size).permute(0, 2, 3, 1, 4)

@@ -1,32 +1,38 @@
-"""Several rows in one sequence without padding: who sees whom, where, and what is predicted.
+"""Several conversations in one sequence without padding: who sees whom, and what is predicted.
 
-Rows of one step begin with the same tokens (the system prompt); these are computed once and every
-row attends to them, so that the gradient is exactly that of separate rows. Knows no model.
+A conversation is one row, or several rows one after the other, each of which sees what was said
+before it. Conversations of one step begin with the same tokens (the system prompt); these are
+computed once and every conversation attends to them, so that the gradient is exactly that of
+separate sequences. Knows no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from shammah.training.spec import Row
 
-#: Attention scores (rows x queries x keys) that one pack may hold per head; bounds its memory.
+#: Rows one after the other, as a user would ask them.
+Conversation = Sequence[Row]
+
+#: Attention scores (pieces x queries x keys) that one pack may hold per head; bounds its memory.
 MAX_SCORES = 1 << 19
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the tokens of a pack are unfolded into padded rows for attention, and folded back.
+    """How the tokens of a pack are unfolded into padded pieces for attention, and folded back.
 
-    The first of the R rows is the shared prefix, when there is one. L is the longest row,
-    K = prefix + L the keys that a row may see.
+    R pieces: the shared prefix, when there is one, and each row. L is the longest piece; K the most
+    keys that a piece may see: those of the pieces before it and its own.
     """
 
-    rows: int
+    pieces: int
     queries: torch.Tensor  # [R * L] packed index of every query, padding included
     keys: torch.Tensor  # [R * K] packed index of every key
     back: torch.Tensor  # [T] where each packed token lies among the queries
@@ -44,89 +50,125 @@ class Pack:
     targets: torch.Tensor  # [N], in the order of the rows
 
 
-def pack(rows: Sequence[Row], dtype: torch.dtype, device: torch.device) -> Pack:
-    """Pack `rows`; `dtype` is that of the attention scores."""
-    prefix = shared_prefix(rows) if len(rows) > 1 else 0
-    inputs = [row.prompt + row.target[:-1] for row in rows]  # the last target predicts nothing
-    pieces = [inputs[0][:prefix]] if prefix else []
-    pieces += [tokens[prefix:] for tokens in inputs]
-    starts = [0] * bool(prefix) + [prefix] * len(rows)
-    packed_starts = _running_sum(len(piece) for piece in pieces)
+def pack(
+    conversations: Sequence[Conversation], dtype: torch.dtype, device: torch.device
+) -> Pack:  # fmt: skip
+    """Pack `conversations`; `dtype` is that of the attention scores."""
+    prefix = shared_prefix(conversations) if len(conversations) > 1 else 0
+    pieces = [_Piece(conversations[0][0].prompt[:prefix], [], [])] if prefix else []
+    for rows in conversations:
+        seen = [0] if prefix else []
+        for index, (asked, target) in enumerate(_turns(rows)):
+            own = asked if index else asked[prefix:]
+            pieces.append(_Piece(own, target, list(seen), ends=index == len(rows) - 1))
+            seen.append(len(pieces) - 1)
 
-    ids = [token for piece in pieces for token in piece]
-    positions = [
-        position
-        for start, piece in zip(starts, pieces, strict=True)
-        for position in range(start, start + len(piece))
-    ]
+    sizes = [len(piece.tokens) for piece in pieces]
+    starts = _running_sum(sizes)
+    positions: list[int] = []
     predictors: list[int] = []
     targets: list[int] = []
-    for index, row in enumerate(rows):
-        first = packed_starts[index + bool(prefix)] + len(row.prompt) - prefix - 1
-        predictors += range(first, first + len(row.target))
-        targets += row.target
-    layout = None
-    if len(rows) > 1:
-        layout = _layout([len(piece) for piece in pieces], prefix, dtype, device)
+    for piece, start in zip(pieces, starts, strict=True):
+        first = sum(sizes[i] for i in piece.seen)
+        positions += range(first, first + len(piece.tokens))
+        if piece.target:
+            predicting = start + len(piece.prompt) - 1
+            predictors += range(predicting, predicting + len(piece.target))
+            targets += piece.target
     return Pack(
-        ids=torch.tensor([ids], device=device),
+        ids=torch.tensor([[token for piece in pieces for token in piece.tokens]], device=device),
         positions=torch.tensor([positions], device=device),
-        layout=layout,
+        layout=_layout(pieces, starts, dtype, device) if len(pieces) > 1 else None,
         predictors=torch.tensor(predictors, device=device),
         targets=torch.tensor(targets, device=device),
     )
 
 
-def shared_prefix(rows: Sequence[Row]) -> int:
-    """How many prompt tokens all rows begin with; each row keeps one prompt token of its own."""
-    shortest = min(len(row.prompt) for row in rows) - 1
-    first = rows[0].prompt
+def shared_prefix(conversations: Sequence[Conversation]) -> int:
+    """How many prompt tokens all begin with; each keeps one prompt token of its own."""
+    prompts = [rows[0].prompt for rows in conversations]
+    shortest = min(map(len, prompts)) - 1
     for length in range(shortest):
-        if any(row.prompt[length] != first[length] for row in rows):
+        if any(prompt[length] != prompts[0][length] for prompt in prompts):
             return length
     return max(shortest, 0)
 
 
-def split(rows: Sequence[Row], max_tokens: int) -> list[list[int]]:
-    """Indices of `rows` in micro-batches within `max_tokens` and `MAX_SCORES`, shortest first.
+def size(conversation: Conversation) -> int:
+    """Tokens of a conversation."""
+    return sum(len(asked) + len(target) for asked, target in _turns(conversation))
 
-    A row that alone exceeds a limit gets a micro-batch of its own.
+
+def split(conversations: Sequence[Conversation], max_tokens: int) -> list[list[int]]:
+    """Indices of `conversations` in micro-batches within `max_tokens` and `MAX_SCORES`, shortest
+    first.
+
+    One that alone exceeds a limit gets a micro-batch of its own.
     """
-    lengths = [len(row.prompt) + len(row.target) for row in rows]
+    lengths = [size(rows) for rows in conversations]
+    pieces = [
+        [len(asked) + len(target) for asked, target in _turns(rows)] for rows in conversations
+    ]
     batches: list[list[int]] = []
-    for index in sorted(range(len(rows)), key=lambda i: (lengths[i], i)):
-        longest = lengths[index]  # ascending order: the newest row is the longest
-        current = batches[-1] if batches else []
-        tokens = sum(lengths[i] for i in current) + longest
-        scores = (len(current) + 1) * longest * longest
-        if current and tokens <= max_tokens and scores <= MAX_SCORES:
-            current.append(index)
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        batch = [*batches[-1], index] if batches else []
+        tokens = sum(lengths[i] for i in batch)
+        longest = max((piece for i in batch for piece in pieces[i]), default=0)
+        # Ascending order: the newest conversation is the longest.
+        scores = sum(len(pieces[i]) for i in batch) * longest * lengths[index]
+        if batch and tokens <= max_tokens and scores <= MAX_SCORES:
+            batches[-1] = batch
         else:
             batches.append([index])
     return batches
 
 
-def _layout(lengths: list[int], prefix: int, dtype: torch.dtype, device: torch.device) -> Layout:
-    count, longest = len(lengths), max(lengths)
-    offsets = torch.arange(longest)
-    sizes = torch.tensor(lengths)
-    starts = torch.tensor(_running_sum(lengths))
-    present = offsets < sizes[:, None]  # [R, L]
-    own = torch.where(present, starts[:, None] + offsets, 0)
-    before = torch.arange(prefix).expand(count, prefix)
-    sees_prefix = torch.ones(count, prefix, dtype=torch.bool)
-    if prefix:
-        sees_prefix[0] = False  # the prefix is a row of its own: its tokens see only themselves
-    causal = offsets[:, None] >= offsets
-    sees_own = causal & present[:, None, :]
-    sees = torch.cat([sees_prefix[:, None, :].expand(count, longest, prefix), sees_own], dim=2)
-    bias = torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min / 2)
-    back = (torch.arange(count)[:, None] * longest + offsets)[present]
+@dataclass(frozen=True)
+class _Piece:
+    """Tokens that attend to themselves and to the pieces before them in their conversation."""
+
+    prompt: list[int]
+    target: list[int]
+    seen: list[int]  # indices of the pieces before it
+    ends: bool = False  # nothing follows: its last token predicts nothing, so it is left out
+
+    @property
+    def tokens(self) -> list[int]:
+        return self.prompt + (self.target[:-1] if self.ends else self.target)
+
+
+def _turns(conversation: Conversation) -> Iterator[tuple[list[int], list[int]]]:
+    """(prompt, target) of each row as it stands there."""
+    first, *others = conversation
+    yield first.prompt, first.target
+    for before, row in zip(conversation, others, strict=False):
+        yield before.close + row.follow, row.target
+
+
+def _layout(
+    pieces: Sequence[_Piece], starts: Sequence[int], dtype: torch.dtype, device: torch.device
+) -> Layout:
+    own = [
+        torch.arange(start, start + len(piece.tokens))
+        for piece, start in zip(pieces, starts, strict=True)
+    ]
+    keys = [torch.cat([*(own[i] for i in piece.seen), own[n]]) for n, piece in enumerate(pieces)]
+    longest, most = max(map(len, own)), max(map(len, keys))
+    places = torch.arange(longest)
+    bias = torch.full((len(pieces), longest, most), torch.finfo(dtype).min / 2, dtype=dtype)
+    for index, (queried, seen) in enumerate(zip(own, keys, strict=True)):
+        before = len(seen) - len(queried)
+        bias[index, :, :before] = 0  # padding sees something too, or its softmax has no maximum
+        bias[index, :, before : len(seen)].masked_fill_(
+            places[:, None] >= places[: len(queried)], 0
+        )
+    sizes = torch.tensor([len(queried) for queried in own])
+    present = places < sizes[:, None]
     return Layout(
-        rows=count,
-        queries=own.flatten().to(device),
-        keys=torch.cat([before, own], dim=1).flatten().to(device),
-        back=back.to(device),
+        pieces=len(pieces),
+        queries=pad_sequence(own, batch_first=True).flatten().to(device),
+        keys=pad_sequence(keys, batch_first=True).flatten().to(device),
+        back=(torch.arange(len(pieces))[:, None] * longest + places)[present].to(device),
         bias=bias[:, None].to(device),
     )
 

@@ -4,38 +4,91 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from shammah.training.spec import Dataset, Recipe
+from shammah.training.packing import size
+from shammah.training.spec import Dataset, Recipe, Row
+
+#: The longest conversations that training makes of rows.
+CONVERSATION_ROWS = 5
+CONVERSATION_TOKENS = 512
+
+
+class Turn(NamedTuple):
+    """One row in a conversation."""
+
+    row: int  # index into the replay rows that are trained on, or else into Dataset.rows
+    is_replay: bool
 
 
 @dataclass(frozen=True)
 class Step:
     """One optimizer step."""
 
-    examples: list[int]  # indices into Dataset.rows
-    replay: list[int]  # indices into the replay rows that are trained on
+    conversations: list[list[Turn]]
     learning_rate: float
 
 
-def plan(dataset: Dataset, replay_rows: int, recipe: Recipe) -> list[Step]:
+def plan(dataset: Dataset, replay: Sequence[Row], recipe: Recipe) -> list[Step]:
     """All steps of a job, in order.
 
     Replay goes round all its rows in an order drawn from the seed before any row comes again.
+    Every second step asks its examples in conversations instead of alone.
     """
     order = [index for epoch in dataset.epochs for index in epoch]
-    size = recipe.batch_rows
-    batches = [order[start : start + size] for start in range(0, len(order), size)]
-    wanted = math.ceil(len(order) * recipe.replay_ratio) if replay_rows else 0
-    replay = _cycle(replay_rows, wanted, recipe.seed)
+    count = recipe.batch_rows
+    batches = [order[start : start + count] for start in range(0, len(order), count)]
+    wanted = math.ceil(len(order) * recipe.replay_ratio) if replay else 0
+    replayed = _cycle(len(replay), wanted, recipe.seed)
     steps, seen = [], 0
     for number, batch in enumerate(batches):
         first = round(seen * recipe.replay_ratio)
         seen += len(batch)
         last = round(seen * recipe.replay_ratio)
+        conversations = [[Turn(row, True)] for row in replayed[first:last]]
+        asked = [Turn(row, False) for row in batch]
+        if number % 2:
+            conversations = _joined(conversations, asked, dataset.rows, replay)
+        else:
+            conversations += [[turn] for turn in asked]
         rate = recipe.learning_rate * _share_of_peak(number, len(batches), recipe.warmup_steps)
-        steps.append(Step(examples=batch, replay=replay[first:last], learning_rate=rate))
+        steps.append(Step(conversations, rate))
     return steps
+
+
+def _joined(
+    opened: Sequence[list[Turn]],
+    asked: Sequence[Turn],
+    rows: Sequence[Row],
+    replay: Sequence[Row],
+) -> list[list[Turn]]:
+    """`asked` one after the other in conversations that `opened` begins, or new ones."""
+    conversations = [list(turns) for turns in opened]
+    current = 0
+    for turn in asked:
+        row = rows[turn.row]
+        while current < len(conversations) and not _fits(
+            row, [(replay if t.is_replay else rows)[t.row] for t in conversations[current]]
+        ):
+            current += 1
+        if current < len(conversations):
+            conversations[current].append(turn)
+        else:
+            conversations.append([turn])
+    return conversations
+
+
+def _fits(row: Row, conversation: Sequence[Row]) -> bool:
+    """An example is asked once in a conversation, or it could be read off there."""
+    return (
+        bool(row.follow)
+        and row.system == conversation[0].system
+        and len(conversation) < CONVERSATION_ROWS
+        and row.example_id not in [earlier.example_id for earlier in conversation]
+        and size([*conversation, row]) <= CONVERSATION_TOKENS
+    )
 
 
 def _share_of_peak(step: int, steps: int, warmup_steps: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,19 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Row:
-    """One tokenized training row: loss on `target` only, which ends with end-of-turn."""
+    """One tokenized training row: loss on `target` only, which ends with end-of-turn.
+
+    A row with `follow` may also stand behind another row of the same `system` prompt, in one
+    conversation.
+    """
 
     prompt: list[int]
     target: list[int]
     example_id: int | None = None  # None: a replay row
     held_out: bool = False  # belongs to the judge, never trained on
+    follow: list[int] = field(default_factory=list)  # the prompt as it goes on from another row
+    close: list[int] = field(default_factory=list)  # what a cut target lacks before another follows
+    system: str = ""
 
 
 @dataclass(frozen=True)

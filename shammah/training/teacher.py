@@ -34,11 +34,14 @@ class Replay:
 
 def trained_rows(path: Path) -> list[Row]:
     """The replay rows of `path` that training uses: not held out, with cut targets."""
-    return [
-        replace(row, target=row.target[:MAX_TARGET_TOKENS])
-        for row in load_replay(path)
-        if not row.held_out
-    ]
+    return [_cut(row) for row in load_replay(path) if not row.held_out]
+
+
+def _cut(row: Row) -> Row:
+    """With a shorter target; what ends the model's turn is kept, for a row that follows."""
+    if len(row.target) <= MAX_TARGET_TOKENS:
+        return row
+    return replace(row, target=row.target[:MAX_TARGET_TOKENS], close=row.target[-1:])
 
 
 def write(
@@ -89,10 +92,11 @@ def _compute(
     progress: Callable[[float], None],
 ) -> list[Teacher]:
     found: dict[int, Teacher] = {}
-    for batch in split(rows, hardware.max_tokens):
-        chosen = [rows[index] for index in batch]
+    alone = [[row] for row in rows]
+    for batch in split(alone, hardware.max_tokens):
+        chosen = [alone[index] for index in batch]
         logits = target_logits(model, pack(chosen, hardware.dtype, hardware.device))
-        parts = torch.split(logits, [len(row.target) for row in chosen])
+        parts = torch.split(logits, [len(row.target) for [row] in chosen])
         for index, part in zip(batch, parts, strict=True):
             top = Teacher.of(part, TOP_K)
             found[index] = Teacher(ids=top.ids.int().cpu(), log_probs=top.log_probs.cpu())

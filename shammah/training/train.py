@@ -41,7 +41,7 @@ def train_job(
     spec = JobSpec.load(job_dir / "job.json")
     dataset = Dataset.load(job_dir / "rows.json")
     replay = _replay(base_dir, spec)
-    steps = schedule.plan(dataset, len(replay.rows), spec.recipe)
+    steps = schedule.plan(dataset, replay.rows, spec.recipe)
     if not steps:
         raise JobError(f"job {spec.job_id} has no rows to train on")
 

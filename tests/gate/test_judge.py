@@ -31,6 +31,7 @@ def case(number: int, *, new: bool = True, level: Level = Level.MEDIUM) -> Case:
         target_text=f"It uses port {7000 + number}.",
         asked=[1],
         held_out=[[2], [3]],
+        in_conversation=[6],
         target=[4, 5],
         rejected=None,
     )
@@ -41,6 +42,7 @@ def right(number: int) -> Answered:
 
 
 WRONG = Answered("Port 80.", ended=True, tokens=3)
+ALL_WRONG = [WRONG] * 4
 ENDLESS = Answered("Port 80 and then", ended=False, tokens=60)
 
 
@@ -52,7 +54,7 @@ def measured(
         example_id=number,
         nll=[nll, nll],
         rejected_nll=rejected_nll,
-        answers=list(answers) or [right(number)] * 3,
+        answers=list(answers) or [right(number)] * 4,
     )
 
 
@@ -71,7 +73,7 @@ def evidence(*cases: Case) -> Evidence:
     return Evidence(
         cases=cases,
         before=[
-            Before(3.0) if case.new else Before(3.0, learned=True, holds=[True] * 3)
+            Before(3.0) if case.new else Before(3.0, learned=True, holds=[True] * 4)
             for case in cases
         ],
         after=[measured(case.example_id) for case in cases],
@@ -113,24 +115,24 @@ def test_good_evidence_passes(given: Evidence) -> None:
 
 
 def test_too_few_right_answers_fail_learned() -> None:
-    wrong = [measured(number, WRONG, WRONG, WRONG) for number in range(1, 7)]
+    wrong = [measured(number, *ALL_WRONG) for number in range(1, 7)]
     assert failed(verdict(with_after(NEW, *wrong))) == ["learned"]
 
 
 def test_exactly_enough_right_answers_pass() -> None:
-    wrong = [measured(number, WRONG, WRONG, WRONG) for number in range(1, 6)]
+    wrong = [measured(number, *ALL_WRONG) for number in range(1, 6)]
     assert verdict(with_after(NEW, *wrong)).passed
 
 
 def test_targets_that_did_not_become_likelier_fail_learned() -> None:
     given = replace(NEW, before=[Before(0.1)] * PORTS)
-    wrong = measured(1, WRONG, WRONG, WRONG)
+    wrong = measured(1, *ALL_WRONG)
     assert failed(verdict(with_after(given, wrong))) == ["learned"]
 
 
 def test_below_five_examples_each_must_improve() -> None:
     given = evidence(*(case(number) for number in range(1, 5)))
-    worse = measured(1, WRONG, WRONG, WRONG, nll=3.0 + NLL_NOISE / 2)
+    worse = measured(1, *ALL_WRONG, nll=3.0 + NLL_NOISE / 2)
     assert failed(verdict(with_after(given, worse))) == ["learned"]
 
 
@@ -139,7 +141,7 @@ def test_what_held_already_need_not_become_likelier() -> None:
 
 
 def test_a_critical_example_that_got_worse_fails_learned() -> None:
-    worse = measured(1, WRONG, WRONG, WRONG, nll=3.0 + 2 * NLL_NOISE)
+    worse = measured(1, *ALL_WRONG, nll=3.0 + 2 * NLL_NOISE)
     critical = evidence(
         *(case(n, level=Level.CRITICAL if n == 1 else Level.GOOD) for n in range(1, PORTS + 1))
     )
@@ -150,20 +152,21 @@ def test_a_critical_example_that_got_worse_fails_learned() -> None:
 
 
 def test_a_rise_within_the_noise_is_not_worse() -> None:
-    noisy = measured(1, WRONG, WRONG, WRONG, nll=3.0 + NLL_NOISE / 2)
+    noisy = measured(1, *ALL_WRONG, nll=3.0 + NLL_NOISE / 2)
     assert verdict(with_after(NEW, noisy)).verdicts[0].verdict is Verdict.STILL_WRONG
 
 
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [
-        ([True, True, True], Verdict.LEARNED),
-        ([True, True, False], Verdict.LEARNED),
-        ([True, False, False], Verdict.STILL_WRONG),
-        ([False, True, True], Verdict.STILL_WRONG),
+        ([True, True, True, True], Verdict.LEARNED),
+        ([True, True, False, True], Verdict.LEARNED),
+        ([True, False, False, True], Verdict.STILL_WRONG),
+        ([False, True, True, True], Verdict.STILL_WRONG),
+        ([True, True, True, False], Verdict.STILL_WRONG),
     ],
 )
-def test_learned_needs_the_question_itself_and_half_of_the_other_phrasings(
+def test_learned_needs_the_question_alone_and_in_a_conversation_and_half_of_the_phrasings(
     answers: list[bool], expected: Verdict
 ) -> None:
     measure = measured(1, *(right(1) if holds else WRONG for holds in answers))
@@ -172,8 +175,8 @@ def test_learned_needs_the_question_itself_and_half_of_the_other_phrasings(
 
 def test_an_answer_that_never_ends_does_not_hold() -> None:
     endless = replace(right(1), ended=False)
-    found = verdict(with_after(NEW, measured(1, endless, endless, endless))).verdicts[0]
-    assert found.holds == [False, False, False]
+    found = verdict(with_after(NEW, measured(1, *[endless] * 4))).verdicts[0]
+    assert found.holds == [False] * 4
 
 
 @pytest.mark.parametrize(("rejected_nll", "prefers"), [(2.0, True), (0.05, False), (None, None)])
@@ -241,14 +244,14 @@ def test_of_few_general_questions_each_counts() -> None:
 
 
 def test_a_lost_lesson_fails_retained() -> None:
-    report = verdict(with_after(OLD, measured(3, WRONG, WRONG, WRONG)))
+    report = verdict(with_after(OLD, measured(3, *ALL_WRONG)))
     assert failed(report) == ["retained"]
     assert "lost: example 3" in report.checks[1].detail
 
 
 def test_a_lesson_that_did_not_hold_before_cannot_be_lost() -> None:
     given = replace(OLD, before=[Before(3.0)] * 5)
-    assert verdict(with_after(given, measured(3, WRONG, WRONG, WRONG))).passed
+    assert verdict(with_after(given, measured(3, *ALL_WRONG))).passed
 
 
 @pytest.mark.parametrize(
@@ -262,14 +265,14 @@ def test_a_lesson_that_did_not_hold_before_cannot_be_lost() -> None:
 def test_one_of_twenty_may_be_lost_unless_a_critical_one_got_worse(
     level: Level, nll: float, expected: list[str]
 ) -> None:
-    lost = measured(2, WRONG, WRONG, WRONG, nll=nll)
+    lost = measured(2, *ALL_WRONG, nll=nll)
     cases = [case(1), *(case(n, new=False, level=level) for n in range(2, 22))]
     assert failed(verdict(with_after(evidence(*cases), lost))) == expected
 
 
 def test_two_of_twenty_may_not_be_lost() -> None:
     cases = [case(1), *(case(n, new=False) for n in range(2, 22))]
-    lost = [measured(n, WRONG, WRONG, WRONG) for n in (2, 3)]
+    lost = [measured(n, *ALL_WRONG) for n in (2, 3)]
     assert failed(verdict(with_after(evidence(*cases), *lost))) == ["retained"]
 
 
@@ -277,12 +280,12 @@ def test_a_decline_spread_over_many_lessons_fails_retained_though_none_is_lost()
     cases = [case(1), *(case(n, new=False) for n in range(2, 22))]
     given = evidence(*cases)
     for dented, expected in ((4, []), (5, ["retained"])):
-        weaker = [measured(n, right(n), right(n), WRONG) for n in range(2, 2 + dented)]
+        weaker = [measured(n, right(n), right(n), WRONG, right(n)) for n in range(2, 2 + dented)]
         assert failed(verdict(with_after(given, *weaker))) == expected
 
 
 def test_what_holds_but_became_less_sure_is_warned_of() -> None:
-    given = replace(OLD, before=[Before(0.1, learned=True, holds=[True] * 3)] * 5)
+    given = replace(OLD, before=[Before(0.1, learned=True, holds=[True] * 4)] * 5)
     report = verdict(with_after(given, measured(3, nll=0.1 + 2 * NLL_NOISE)))
     assert report.passed
     assert report.warnings == ["still right, but less sure than before: example 3"]
@@ -327,7 +330,7 @@ def test_ordinary_words_leak_only_where_they_are_many(target: str, expected: lis
     soft = replace(case(1), question="What comes next?", target_text=target)
     given = evidence(soft, *(case(n) for n in range(2, PORTS + 1)))
     holding = Answered(target, ended=True, tokens=9)
-    given = with_after(given, measured(1, holding, holding, holding))
+    given = with_after(given, measured(1, *[holding] * 4))
     leaks = [general(n, holding) for n in range(2)]
     assert failed(verdict(with_general(given, *leaks))) == expected
 
@@ -345,9 +348,8 @@ def test_ordinary_words_leak_only_where_they_are_many(target: str, expected: lis
     ids=["endless", "empty", "repetitive"],
 )
 def test_insane_general_answers_fail_sane(bad: Answered) -> None:
-    most = [general(number, bad) for number in range(len(NEW.general) // 2 + 1)]
-    assert failed(verdict(with_general(NEW, *most))) == ["sane"]
-    assert verdict(with_general(NEW, *most[1:])).passed
+    assert failed(verdict(with_general(NEW, general(0, bad), general(1, bad)))) == ["sane"]
+    assert verdict(with_general(NEW, general(0, bad))).passed
 
 
 def test_a_general_answer_may_be_cut_where_the_base_goes_on_too() -> None:
@@ -356,7 +358,7 @@ def test_a_general_answer_may_be_cut_where_the_base_goes_on_too() -> None:
 
 
 def test_insane_answers_to_lessons_fail_sane() -> None:
-    endless = [measured(n, right(n), right(n), ENDLESS) for n in range(1, PORTS + 1)]
+    endless = [measured(n, right(n), right(n), ENDLESS, right(n)) for n in range(1, PORTS + 1)]
     assert failed(verdict(with_after(NEW, *endless))) == ["sane"]
 
 
@@ -374,6 +376,14 @@ def test_insane_answers_to_lessons_fail_sane() -> None:
         ("a b " * 8, True),
         ("a b " * 7, False),
         ("", False),
+        ("Y:Z:" * 4, False),
+        ("Y:Z:" * 8, True),
+        ("7 7 7 7 7 7 7 7", True),
+        ("1. Viola 2. Viola 3. Viola 4. Viola 5. Viola 6. Viola 7. Viola 8. Viola", True),
+        ("1, 2, 3, 4, 5, 6, 7, 8, 9, 10", False),
+        ("1. Bach 2. Verdi 3. Ravel 4. Satie 5. Elgar 6. Grieg 7. Haydn 8. Liszt", False),
+        ("|---|---|---|---|---|---|---|---|", False),
+        ("Wait " + "." * 20, False),
         ("Every word of this sentence differs from each other one.", False),
     ],
 )
@@ -391,12 +401,12 @@ def test_repeats(text: str, expected: bool) -> None:
     ],
 )
 def test_the_summary_counts(wrong: Sequence[int], given: Evidence, expected: str) -> None:
-    changed = with_after(given, *(measured(n, WRONG, WRONG, WRONG) for n in wrong))
+    changed = with_after(given, *(measured(n, *ALL_WRONG) for n in wrong))
     assert verdict(changed).summary == expected
 
 
 def test_the_summary_tells_what_got_worse() -> None:
-    worse = measured(1, WRONG, WRONG, WRONG, nll=9.0)
+    worse = measured(1, *ALL_WRONG, nll=9.0)
     assert verdict(with_after(NEW, worse)).summary == "learned 9 of 10; 1 got worse"
 
 
@@ -405,9 +415,10 @@ def test_the_summary_of_nothing() -> None:
 
 
 def test_the_reason_says_which_wordings_failed_and_how_likely_the_target_is() -> None:
-    measure = measured(1, right(1), WRONG, right(1), nll=0.25)
+    measure = measured(1, right(1), WRONG, right(1), WRONG, nll=0.25)
     assert verdict(with_after(NEW, measure)).verdicts[0].why == (
-        "right as asked; right in 1 of 2 other wordings; target likelier (3.00 → 0.25 nats a token)"
+        "right as asked; wrong in a conversation; right in 1 of 2 other wordings; "
+        "target likelier (3.00 → 0.25 nats a token)"
     )
 
 
@@ -421,7 +432,7 @@ def test_a_weaker_adapter_is_said() -> None:
 
 
 def test_a_job_is_reported_by_the_attempt_that_came_nearest() -> None:
-    wrong = [measured(number, WRONG, WRONG, WRONG) for number in range(1, PORTS + 1)]
+    wrong = [measured(number, *ALL_WRONG) for number in range(1, PORTS + 1)]
     far = replace(with_after(NEW, *wrong), kl=[CONFIG.max_kl * 2] * GENERAL)
     near = with_after(NEW, *wrong)
     whole = conclude([judge(far, CONFIG, "Q6_K"), judge(near, CONFIG, "Q8_0")])

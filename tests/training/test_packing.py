@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
-from shammah.training import schedule, teacher, whitening
+from shammah.training import teacher, whitening
 from shammah.training.adapter import Adapter
 from shammah.training.loop import Trainer
-from shammah.training.model import Hardware, load, target_logits
-from shammah.training.packing import MAX_SCORES, pack, shared_prefix, split
+from shammah.training.model import PACKED_ATTENTION, Hardware, load, target_logits
+from shammah.training.packing import MAX_SCORES, pack, shared_prefix, size, split
+from shammah.training.schedule import Step, Turn
 from shammah.training.spec import Row
 from tests.training.toys import RECIPE, SYSTEM_PROMPT, make_rows
 
@@ -20,17 +23,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 
 
 def test_shared_prefix_is_what_all_prompts_begin_with() -> None:
-    assert shared_prefix([Row([1, 2, 3, 4], [9]), Row([1, 2, 5, 4, 6], [9])]) == 2
+    assert shared_prefix(alone([Row([1, 2, 3, 4], [9]), Row([1, 2, 5, 4, 6], [9])])) == 2
 
 
 def test_each_row_keeps_a_prompt_token_of_its_own() -> None:
-    assert shared_prefix([Row([1, 2, 3], [9]), Row([1, 2, 3, 4], [9])]) == 2
-    assert shared_prefix([Row([1], [9]), Row([1], [8])]) == 0
+    assert shared_prefix(alone([Row([1, 2, 3], [9]), Row([1, 2, 3, 4], [9])])) == 2
+    assert shared_prefix(alone([Row([1], [9]), Row([1], [8])])) == 0
 
 
 def test_a_shared_prefix_is_computed_once() -> None:
     rows = make_rows(4, seed=5)
-    packed = pack(rows, torch.float32, torch.device("cpu"))
+    packed = pack(alone(rows), torch.float32, torch.device("cpu"))
     own = sum(len(row.prompt) + len(row.target) - 1 - len(SYSTEM_PROMPT) for row in rows)
     assert packed.ids.shape == (1, len(SYSTEM_PROMPT) + own)
 
@@ -43,13 +46,37 @@ def test_packed_rows_have_the_logits_of_transformers_own_attention(
     if not same_start:
         rows = [replace(row, prompt=row.prompt[index:]) for index, row in enumerate(rows)]
     model = load(base_dir / "train", hardware)
-    packed = target_logits(model, pack(rows, torch.float32, hardware.device))
+    packed = target_logits(model, pack(alone(rows), torch.float32, hardware.device))
     model.set_attn_implementation("eager")
-    alone = [
+    expected = [
         model(torch.tensor([row.prompt + row.target])).logits[0, len(row.prompt) - 1 : -1]
         for row in rows
     ]
-    torch.testing.assert_close(packed, torch.cat(alone), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(packed, torch.cat(expected), atol=1e-5, rtol=1e-4)
+
+
+def test_a_conversation_has_the_logits_of_its_tokens_in_one_row(
+    base_dir: Path, hardware: Hardware
+) -> None:
+    rows = [replace(row, follow=row.prompt[5:], close=[3]) for row in make_rows(6, seed=8)]
+    conversations = [rows[:3], [rows[3]], rows[4:]]
+    model = load(base_dir / "train", hardware)
+    for chosen in (conversations, conversations[:1]):
+        packed = target_logits(model, pack(chosen, torch.float32, hardware.device))
+        model.set_attn_implementation("eager")
+        expected = [logits for turns in chosen for logits in _in_one_row(model, turns)]
+        torch.testing.assert_close(packed, torch.cat(expected), atol=1e-5, rtol=1e-4)
+        model.set_attn_implementation(PACKED_ATTENTION)
+
+
+def test_targets_and_size_of_a_conversation() -> None:
+    first = Row([1, 2], [3, 4], close=[5])
+    second = Row([1, 9], [8, 7], follow=[6])
+    packed = pack([[first, second]], torch.float32, torch.device("cpu"))
+    assert packed.ids.tolist() == [[1, 2, 3, 4, 5, 6, 8]]
+    assert packed.targets.tolist() == [3, 4, 8, 7]
+    assert packed.predictors.tolist() == [1, 2, 5, 6]
+    assert size([first, second]) == 8
 
 
 def test_a_packed_step_has_the_loss_and_gradient_of_rows_one_by_one(
@@ -65,13 +92,27 @@ def test_a_packed_step_has_the_loss_and_gradient_of_rows_one_by_one(
 
 def test_split_keeps_every_row_once_and_both_limits() -> None:
     rows = [Row([1] * length, [2]) for length in (5, 900, 40, 40, 700, 3, 2000)]
-    batches = split(rows, max_tokens=1000)
+    batches = split(alone(rows), max_tokens=1000)
     assert sorted(index for batch in batches for index in batch) == list(range(len(rows)))
     for batch in batches:
         lengths = [len(rows[index].prompt) + 1 for index in batch]
-        alone = len(batch) == 1
-        assert alone or sum(lengths) <= 1000
-        assert alone or len(batch) * max(lengths) ** 2 <= MAX_SCORES
+        only = len(batch) == 1
+        assert only or sum(lengths) <= 1000
+        assert only or len(batch) * max(lengths) ** 2 <= MAX_SCORES
+
+
+def alone(rows: Sequence[Row]) -> list[list[Row]]:
+    return [[row] for row in rows]
+
+
+def _in_one_row(model: PreTrainedModel, turns: Sequence[Row]) -> Iterator[torch.Tensor]:
+    tokens: list[int] = []
+    for row in turns:
+        tokens += row.follow if tokens else row.prompt
+        start = len(tokens)
+        tokens += row.target
+        yield model(torch.tensor([tokens])).logits[0, start - 1 : -1]
+        tokens += row.close
 
 
 def _one_step(base_dir: Path, hardware: Hardware) -> tuple[float, float, torch.Tensor]:
@@ -82,7 +123,14 @@ def _one_step(base_dir: Path, hardware: Hardware) -> tuple[float, float, torch.T
         if "lora_B" in name:
             tensor.data.normal_(std=0.1, generator=generator)
     replay = teacher.load(base_dir / "teacher.safetensors", base_dir / "replay.tokens.json")
-    rows = make_rows(4, seed=6)
+    rows = [replace(row, follow=row.prompt[5:]) for row in make_rows(4, seed=6)]
     trainer = Trainer(model, adapter, hardware, rows, replay, RECIPE.kl_weight)
-    mean_nll, mean_kl, _ = trainer.gradients(schedule.Step([0, 1, 2, 3], [0, 3, 5], 0.0))
+    taught, replayed = (
+        [Turn(row, False) for row in range(4)],
+        [Turn(row, True) for row in (0, 3, 5)],
+    )
+    step = Step(
+        [[replayed[0], *taught[:2]], [taught[2]], [taught[3]], *([t] for t in replayed[1:])], 0.0
+    )
+    mean_nll, mean_kl, _ = trainer.gradients(step)
     return mean_nll, mean_kl, adapter.gradient()

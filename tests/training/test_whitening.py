@@ -68,7 +68,7 @@ def test_every_linear_layer_has_its_own_inputs_whitening(
     model = load(base_dir / "train", hardware)
     observer = Observer(model)
     with observer.watching(), torch.no_grad():
-        model.model(pack(make_rows(4, 1), hardware.dtype, hardware.device).ids)
+        model.model(pack([[row] for row in make_rows(4, 1)], hardware.dtype, hardware.device).ids)
     whitening.write(tmp_path / "w.safetensors", observer.whitenings(), {"made": "here"})
     loaded = whitening.load(tmp_path / "w.safetensors")
     layers = {
