@@ -78,7 +78,7 @@ class Chat:
         messages = self._history(request)
         async with self._serving.lease() as lease:
             sampling = self._sampling(request)
-            corrections = await self._corrections.find(messages, lease.active)
+            corrections = await self._corrections.find(messages, lease.active.base)
             fitted = await fit(lease, messages, sampling.max_tokens, corrections)
             turn = Recorder(
                 self._database, lease.active, messages, fitted.injected, self._now().isoformat()

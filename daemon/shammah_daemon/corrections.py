@@ -1,4 +1,4 @@
-"""Finds what the user has corrected already and the active version has not learned yet.
+"""Finds what the user has corrected already and no version has learned yet.
 
 Knows no model and no HTTP.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from shammah.config import LearningConfig
 from shammah.feedback.injection import holds_correction
 from shammah.feedback.matching import best_match, search_words
-from shammah.records import Active, Example, Message
+from shammah.records import Example, Message
 from shammah_daemon.database import Database
 
 #: Examples that share words with the question and are looked at closely, the likeliest first.
@@ -24,7 +24,7 @@ class Corrections:
         self._config = config
         self._database = database
 
-    async def find(self, messages: Sequence[Message], active: Active) -> list[Example]:
+    async def find(self, messages: Sequence[Message], base: str) -> list[Example]:
         """The one example that the newest message asks again, if there is one to inject.
 
         One at most: of two that match, the second more often contradicts than completes.
@@ -36,7 +36,7 @@ class Corrections:
         if not words:
             return []
         candidates = await self._database.run(
-            lambda store: store.examples.unlearned(active, words, CANDIDATES)
+            lambda store: store.examples.unlearned(base, words, CANDIDATES)
         )
         found = best_match(newest["content"], candidates)
         return [] if found is None or holds_correction(messages, found) else [found]

@@ -138,7 +138,7 @@ class Serving:
         async with self._changing:
             if self._seat:
                 await self._seat.engine.close()
-            for task in self._retiring:
+            for task in tuple(self._retiring):
                 await task
 
     @contextmanager

@@ -29,22 +29,21 @@ LISTED = (ExampleStatus.DRAFT, ExampleStatus.HELD, ExampleStatus.READY)
 #: that shares fewer than all of these does not ask the same.
 _LOOKED_UP = 200
 
-#: Of these the ready ones, without those that the version was taught with their present content and
-#: that the newest gate to judge them, its own or that of a version before it, found learned.
+#: Of these the ready ones, without those whose present content the newest version to be judged by
+#: them had learned. That version need not be the active one: after a rollback the earlier answers
+#: are what the user asked for.
 _UNLEARNED = f"""
     SELECT examples.* FROM (
         SELECT rowid AS id, rank FROM questions WHERE questions MATCH ?
         ORDER BY rank LIMIT {_LOOKED_UP}
     ) AS found
     CROSS JOIN examples ON examples.id = found.id
-    LEFT JOIN taught ON taught.version = ? AND taught.example_id = examples.id
-    WHERE examples.status = 'ready' AND NOT (
-        taught.content_hash IS examples.content_hash AND 'learned' IS (
-            SELECT verdicts.verdict FROM verdicts JOIN versions USING (job_id)
-            WHERE verdicts.example_id = examples.id
-            AND versions.base = ? AND versions.number <= ?
-            ORDER BY versions.number DESC LIMIT 1
-        )
+    WHERE examples.status = 'ready' AND 'learned' IS NOT (
+        SELECT CASE WHEN taught.content_hash IS examples.content_hash THEN verdicts.verdict END
+        FROM verdicts JOIN versions USING (job_id)
+        LEFT JOIN taught ON taught.version = versions.number AND taught.example_id = examples.id
+        WHERE verdicts.example_id = examples.id AND versions.base = ?
+        ORDER BY versions.number DESC LIMIT 1
     )
     ORDER BY found.rank LIMIT ?
 """
@@ -125,16 +124,14 @@ class Examples:
         rows = self._connection.rows("SELECT id, messages FROM examples WHERE status = 'ready'")
         return {row["id"]: json.loads(row["messages"]) for row in rows}
 
-    def unlearned(self, active: Active, words: Collection[str], limit: int) -> list[Example]:
+    def unlearned(self, base: str, words: Collection[str], limit: int) -> list[Example]:
         """Ready examples that share a word's stem with `words`, the best matches first, without
-        those that the gate found learned by the active version with their present content.
+        those that a version of the base has learned with their present content.
         """
         if not words:
             return []
         query = " OR ".join(f'"{word.replace(chr(34), "")}"' for word in words)
-        rows = self._connection.rows(
-            _UNLEARNED, query, active.version, active.base, active.version, limit
-        )
+        rows = self._connection.rows(_UNLEARNED, query, base, limit)
         return [_example(row) for row in rows]
 
     def counts(self) -> dict[ExampleStatus, int]:

@@ -89,7 +89,7 @@ def test_no_stream_is_cut_or_mixed_while_a_version_is_promoted(
 ) -> None:
     before = {
         question: text_of(client.chat(user(question), max_tokens=LONG))
-        for question in ("one", "two")
+        for question in QUESTIONS[:2]
     }
     correct_all(client)
     job = client.train()
@@ -114,14 +114,13 @@ def test_no_stream_is_cut_or_mixed_while_a_version_is_promoted(
             [ending] = [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
             versions.append(info.version)
             text = "".join(chunk.text for chunk in chunks)
-            # Every answer is wholly its version's: what was taught, or noise to the limit. After
-            # some words the noise depends on what else is in its batch.
+            # Every answer is wholly its version's: what was taught, or noise to the limit, which
+            # depends on what else is in its batch.
             if info.version == 1:
                 assert (text, ending) == (TARGET, "stop")
             else:
-                assert text.split()[:2] == before[talker.question].split()[:2]
                 assert ending == "length"
-                assert TARGET not in text
+                assert set(text.split()).isdisjoint(TARGET.split())
         assert versions == sorted(versions)
         assert {0, 1} == set(versions)
         later = [v for v, began in zip(versions, talker.began, strict=False) if began > promoted_at]

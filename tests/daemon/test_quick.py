@@ -101,7 +101,8 @@ def test_the_threshold_starts_the_mode_that_is_set(start_daemon: StartDaemon, mo
     with daemon.client as client:
         for number in (0, 2):
             correct(client, number, number + 1)
-            finished(client, client.jobs()[0].id)
+            job = finished(client, client.jobs()[0].id)
+            assert job.state is JobState.PROMOTED, job
         assert [job.mode for job in client.jobs()] == [mode, Mode.CONSOLIDATE]
         assert client.status().active_version == 2
 

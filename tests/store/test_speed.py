@@ -70,7 +70,7 @@ def test_every_call_of_a_chat_takes_under_5_ms(old_store: Store) -> None:
         "page of examples": lambda: store.examples.list(limit=100),
         "waiting": lambda: store.examples.waiting(active),
         "count of waiting": lambda: store.examples.count_waiting(active),
-        "unlearned": lambda: store.examples.unlearned(active, ["port", "part9000"], 20),
+        "unlearned": lambda: store.examples.unlearned(BASE, ["port", "part9000"], 20),
         "counts": store.examples.counts,
         "outdated": lambda: store.examples.outdated(active),
         "versions that know what is forgotten": store.versions.with_forgotten,
