@@ -2,7 +2,8 @@
 
 A stage is one step of a job (or the preparation of a base) that runs in a process of its own.
 It prints `{"kind": "progress", ...}` lines and at last one `{"kind": "result", ...}` or
-`{"kind": "error", "type", "message", "hint"}` line. Knows nothing about what a stage does.
+`{"kind": "error", "type", "message", "hint"}` line. One that is started ahead of its work reads a
+JSON line from stdin when it is ready for it. Knows nothing about what a stage does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import queue
 import signal
 import sys
 import threading
@@ -24,6 +26,9 @@ from shammah.files import storage_error
 STOPPED = 75
 
 _PR_SET_PDEATHSIG = 1
+
+#: What the thread that watches stdin has read (not on Linux, where nothing watches it).
+_lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
 
 class Stop:
@@ -41,6 +46,23 @@ class Stop:
 
 class Stopped(Exception):
     """The stage ended early, on request, with everything on disk to go on later."""
+
+
+def receive(stop: Stop) -> dict[str, Any]:
+    """What the parent asks for, when it does. Until then SIGTERM ends the process at once.
+
+    Raises:
+        Stopped: the parent wants nothing any more.
+    """
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if stop.is_set():
+        raise Stopped
+    line = sys.stdin.readline() if sys.platform == "linux" else _lines.get()
+    signal.signal(signal.SIGTERM, handler)
+    if not line:
+        raise Stopped
+    request: dict[str, Any] = json.loads(line)
+    return request
 
 
 def report(**fields: Any) -> None:
@@ -81,8 +103,8 @@ def die_with_parent() -> None:
 
 
 def _exit_at_end_of_stdin() -> None:
-    while os.read(0, 4096):
-        pass
+    for line in sys.stdin:
+        _lines.put(line)
     os._exit(1)
 
 

@@ -19,6 +19,7 @@ from shammah.paths import Paths
 from shammah.store.database import Store
 from shammah_daemon import app, logs
 from shammah_daemon.aftercare import Aftercare
+from shammah_daemon.anticipation import Anticipation
 from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
@@ -93,12 +94,13 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     stages = Stages(courtesy, paths.logs)
     bases = Bases(paths, Registry(paths), config.engine, stages, courtesy)
     unlearned = Unlearned()
+    anticipation = Anticipation(bases, serving, stages)
     supervisor = Supervisor(
-        paths, config, database, hub, serving, bases, stages, courtesy, unlearned
+        paths, config, database, hub, serving, bases, stages, courtesy, unlearned, anticipation
     )
     models = Models(paths, database, bases, serving, supervisor)
     aftercare = Aftercare(config.learning, database, models)
-    learning = Learning(config, database, serving, aftercare, supervisor.submit)
+    learning = Learning(config, database, serving, aftercare, anticipation, supervisor.submit)
     supervisor.on_finished = learning.start_if_due
     return Services(
         paths=paths,
@@ -110,6 +112,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         learning=learning,
         inbox=Inbox(database),
         forgetting=Forgetting(paths, database, serving, models, supervisor, bases, unlearned),
+        anticipation=anticipation,
         bases=bases,
         models=models,
         comparing=Comparing(config, database, models, serving, courtesy),

@@ -36,6 +36,7 @@ def create(build: Callable[[], Services]) -> FastAPI:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
+            await services.anticipation.close()
             await services.bases.close()
             await services.serving.close()
             services.database.close()

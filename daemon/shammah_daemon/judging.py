@@ -21,6 +21,7 @@ from shammah.gate.measure import Case, measure_targets
 from shammah.gate.moving import against_former
 from shammah.records import Base, Judgement, Verdict
 from shammah.store.database import Store
+from shammah_daemon.anticipation import Anticipation
 from shammah_daemon.bases import load_reference
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
@@ -58,12 +59,14 @@ class Judging:
         serving: Serving,
         courtesy: Courtesy,
         unlearned: Unlearned,
+        anticipation: Anticipation,
     ) -> None:
         self._config = config
         self._database = database
         self._serving = serving
         self._courtesy = courtesy
         self._unlearned = unlearned
+        self._anticipation = anticipation
         self._kept: Engine | None = None
 
     @asynccontextmanager
@@ -108,10 +111,7 @@ class Judging:
             return
         known, newest = await self._database.run(lambda store: _findings(store, cases))
         unknown = [case for case in cases if case.new or case.example_id not in known]
-        async with self._serving.borrow() as serving:
-            scored = await measure_targets(serving, unknown)
-        for case, nll in zip(unknown, scored, strict=True):
-            known[case.example_id] = median(nll)
+        known |= await self._score(unknown)
         before = [
             Before(
                 nll=known[case.example_id],
@@ -121,6 +121,18 @@ class Judging:
             for case, found in zip(cases, newest, strict=True)
         ]
         _write(folder / "before.json", [asdict(item) for item in before])
+
+    async def _score(self, cases: Sequence[Case]) -> dict[int, float]:
+        """By example id, under the active version; what was scored ahead is not scored again."""
+        async with self._serving.borrow() as serving:
+            found = {
+                case.example_id: nll
+                for case in cases
+                if (nll := self._anticipation.nll(serving.active, case)) is not None
+            }
+            rest = [case for case in cases if case.example_id not in found]
+            scored = await measure_targets(serving.engine, rest)
+        return found | {c.example_id: median(nll) for c, nll in zip(rest, scored, strict=True)}
 
     async def judge(
         self,
@@ -139,7 +151,7 @@ class Judging:
         cases, probes = load_cases(folder), load_reference(reference)
         before = [Before(**item) for item in json.loads((folder / "before.json").read_bytes())]
         async with self._serving.borrow() as serving:
-            known_before = await measure_forgotten(serving, forgotten.cases)
+            known_before = await measure_forgotten(serving.engine, forgotten.cases)
         known_after = await measure_forgotten(engine, forgotten.cases)
         evidence = await examine(engine, cases, before, probes, tell)
         report = replace(

@@ -22,6 +22,7 @@ from shammah.records import Active, Example, ExampleStatus, Job, Level, Message,
 from shammah.store.database import Store
 from shammah.store.turns import FORGOTTEN
 from shammah_daemon.aftercare import Aftercare
+from shammah_daemon.anticipation import Anticipation
 from shammah_daemon.chat import prompt_tokens
 from shammah_daemon.database import Database
 from shammah_daemon.serving import Serving
@@ -43,12 +44,14 @@ class Learning:
         database: Database,
         serving: Serving,
         aftercare: Aftercare,
+        anticipation: Anticipation,
         start_job: StartJob,
     ) -> None:
         self._config = config
         self._aftercare = aftercare
         self._database = database
         self._serving = serving
+        self._anticipation = anticipation
         self._start_job = start_job
 
     async def feedback(self, request: FeedbackRequest) -> FeedbackReceipt:
@@ -192,6 +195,8 @@ class Learning:
             lambda store: (waiting_count(store), fresh_count(store), store.jobs.unfinished())
         )
         missing = max(self._config.learning.threshold_examples - fresh, 0)
+        if not running:
+            self._anticipation.corrected(example, missing)
         return FeedbackReceipt(
             feedback_id=feedback_id,
             example_id=example.id,

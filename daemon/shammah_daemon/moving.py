@@ -63,7 +63,7 @@ async def prepare(
     async with serving.lease() as lease:
         asked = await cases_of(examples, lease.engine, lease.template)
     async with serving.borrow() as former:
-        held = await _held(former, asked)
+        held = await _held(former.engine, asked)
     situation = Situation(examples, new=frozenset(example.id for example in examples))
     lesson = await build(job, situation, config, engine, ChatTemplate.of(base))
     nll = [median(of_case) for of_case in await measure_targets(engine, lesson.cases)]

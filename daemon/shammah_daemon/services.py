@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from shammah.config import Config
 from shammah.paths import Paths
+from shammah_daemon.anticipation import Anticipation
 from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
@@ -35,6 +36,7 @@ class Services:
     learning: Learning
     inbox: Inbox
     forgetting: Forgetting
+    anticipation: Anticipation
     bases: Bases
     models: Models
     comparing: Comparing

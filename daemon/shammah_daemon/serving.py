@@ -92,11 +92,11 @@ class Serving:
                 yield Lease(seat.engine, seat.servable.active, seat.servable.template)
 
     @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[Engine]:
+    async def borrow(self) -> AsyncIterator[Lease]:
         """The active engine for work in the background, which scores beside running answers."""
         seat = await self._ready_seat()
         with self._holding(seat):
-            yield seat.engine
+            yield Lease(seat.engine, seat.servable.active, seat.servable.template)
 
     async def use(self, servable: Servable) -> None:
         """Serve another file from the next request on; running answers finish where they are.

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,34 @@ Progress = Callable[[dict[str, Any]], Awaitable[None]]
 #: A child that was told to stop writes a checkpoint; one that does not in that time is killed.
 STOP_SECONDS = 10.0
 
+#: How long a stage that was started ahead waits for its work: it holds memory.
+AHEAD_SECONDS = 600.0
+
 LINE_LIMIT_BYTES = 1 << 22
 
 
 class ChildKilled(JobError):
     """The child ended without saying why: killed, out of memory, or crashed in native code."""
+
+
+@dataclass(frozen=True)
+class _Child:
+    """A running stage."""
+
+    arguments: tuple[str, ...]
+    process: asyncio.subprocess.Process
+    background: contextlib.ExitStack
+
+    async def ask(self, request: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # its end is seen where it is followed
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            await self.process.stdin.drain()
+
+    async def end(self) -> None:
+        with self.background:
+            await _end(self.process)
+        log.info("stage ended", stage=self.arguments[:2], code=self.process.returncode)
 
 
 class Stages:
@@ -42,16 +66,67 @@ class Stages:
     def __init__(self, courtesy: Courtesy, logs: Path) -> None:
         self._courtesy = courtesy
         self._logs = logs
+        self._ahead: _Child | None = None
+        self._expiry: asyncio.Task[None] | None = None
 
-    async def run(self, arguments: Sequence[str], on_progress: Progress) -> dict[str, Any]:
+    async def run(
+        self,
+        arguments: Sequence[str],
+        on_progress: Progress,
+        request: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Run `python -m <arguments>` to its end and return its result.
 
         A cancelled call ends the child with SIGTERM, so that it leaves a checkpoint.
+
+        Args:
+            request: what a stage is told that can be started ahead.
 
         Raises:
             ShammahError: what the child raised.
             ChildKilled: the child ended without a result.
         """
+        child = await self._take(arguments) or await self._start(arguments)
+        try:
+            if request is not None:
+                await child.ask(request)
+            return await _follow(child.process, on_progress)
+        finally:
+            await child.end()
+
+    async def start_ahead(self, arguments: Sequence[str]) -> None:
+        """Start a stage that a later `run` will ask; if none does in `AHEAD_SECONDS`, it ends."""
+        if waiting := await self._take(arguments):
+            self._ahead = waiting
+        else:
+            self._ahead = await self._start(arguments)
+        self._expiry = asyncio.create_task(self._expire())
+
+    async def close(self) -> None:
+        """End what was started ahead."""
+        if self._expiry:
+            self._expiry.cancel()
+        child, self._ahead = self._ahead, None
+        if child:
+            await child.end()
+
+    async def _take(self, arguments: Sequence[str]) -> _Child | None:
+        """The child that was started ahead with these arguments and lives; any other one ends."""
+        if self._expiry:
+            self._expiry.cancel()
+        child, self._ahead = self._ahead, None
+        if child and (child.arguments != tuple(arguments) or child.process.returncode is not None):
+            await child.end()
+            return None
+        return child
+
+    async def _expire(self) -> None:
+        await asyncio.sleep(AHEAD_SECONDS)
+        child, self._ahead = self._ahead, None
+        if child:
+            await child.end()
+
+    async def _start(self, arguments: Sequence[str]) -> _Child:
         with (self._logs / "stages.err").open("ab") as stderr:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", *arguments,
@@ -60,12 +135,9 @@ class Stages:
                 env={**os.environ, **CHILD_ENVIRONMENT, "PYTHONSAFEPATH": "1"},
             )  # fmt: skip
         log.info("stage started", stage=arguments[:2], pid=process.pid)
-        try:
-            with self._courtesy.background(process.pid):
-                return await _follow(process, on_progress)
-        finally:
-            await _end(process)
-            log.info("stage ended", stage=arguments[:2], code=process.returncode)
+        background = contextlib.ExitStack()
+        background.enter_context(self._courtesy.background(process.pid))
+        return _Child(tuple(arguments), process, background)
 
 
 async def _follow(process: asyncio.subprocess.Process, on_progress: Progress) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from shammah.records import (
 from shammah.store.database import Store
 from shammah.training.spec import JobSpec
 from shammah_daemon import moving
+from shammah_daemon.anticipation import Anticipation, training
 from shammah_daemon.bases import Bases
 from shammah_daemon.choice import situation_of, start_of
 from shammah_daemon.courtesy import Courtesy
@@ -92,6 +93,7 @@ class Supervisor:
         stages: Stages,
         courtesy: Courtesy,
         unlearned: Unlearned,
+        anticipation: Anticipation,
     ) -> None:
         self._paths = paths
         self._config = config
@@ -101,7 +103,7 @@ class Supervisor:
         self._bases = bases
         self._stages = stages
         self._unlearned = unlearned
-        self._judging = Judging(config, database, serving, courtesy, unlearned)
+        self._judging = Judging(config, database, serving, courtesy, unlearned, anticipation)
         self._wake = asyncio.Event()
         self._submitting = asyncio.Lock()
         self._choosing = asyncio.Lock()
@@ -272,21 +274,18 @@ class Supervisor:
         return Forgotten([], []) if job.mode is Mode.MOVE else await self._judging.forgotten(base)
 
     async def _train(self, job: Job, base: Base, spec: JobSpec, folder: Path) -> dict[str, Any]:
-        """The training stage. The look back runs beside it: while its child still imports torch on
-        one core, the serving engine has the others."""
+        """The training stage. The look back comes first: while the stage's child still imports
+        torch on one core, the serving engine has the others."""
         await self._enter(job, JobState.TRAINING)
-        look_back = asyncio.create_task(self._judging.look_back(folder))
+        stage = training(self._bases.ground(base.name).folder)
+        request = {"job_dir": str(folder), "adapter": self._start(spec)}
         try:
-            ground = str(self._bases.ground(base.name).folder)
-            result = await self._stage(
-                job, folder / "train.json",
-                "shammah.training", "train", str(folder), ground, *self._start(spec),
-            )  # fmt: skip
-            await look_back
+            if not (folder / "train.json").exists():
+                await self._stages.start_ahead(stage)
+            await self._judging.look_back(folder)
+            return await self._stage(job, folder / "train.json", *stage, request=request)
         finally:
-            look_back.cancel()
-            await asyncio.gather(look_back, return_exceptions=True)
-        return result
+            await self._stages.close()  # it was not asked if the look back did not end well
 
     async def _merge(self, job: Job, base: Base, folder: Path, scale: float) -> dict[str, Any]:
         into = folder_of(folder, scale)
@@ -356,18 +355,20 @@ class Supervisor:
                 raise JobError("there is nothing to teach", hint="correct an answer first")
             return await build(job, situation, self._config, lease.engine, lease.template)
 
-    def _start(self, spec: JobSpec) -> list[str]:
-        """What training goes on from, as arguments of its stage."""
+    def _start(self, spec: JobSpec) -> str | None:
+        """The adapter that training goes on from."""
         if not spec.start_version:
-            return []
-        return ["--adapter", str(self._paths.version(spec.start_version) / ADAPTER_FOLDER)]
+            return None
+        return str(self._paths.version(spec.start_version) / ADAPTER_FOLDER)
 
-    async def _stage(self, job: Job, result_file: Path, *arguments: str) -> dict[str, Any]:
+    async def _stage(
+        self, job: Job, result_file: Path, *arguments: str, request: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """The result of a stage child, run unless its result is on disk already."""
         if result_file.exists():
             stored: dict[str, Any] = json.loads(result_file.read_bytes())
             return stored
-        result = await self._stages.run(arguments, self._progress(job))
+        result = await self._stages.run(arguments, self._progress(job), request)
         write_atomically(result_file, json.dumps(result).encode())
         return result
 

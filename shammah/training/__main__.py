@@ -1,6 +1,7 @@
-"""The stages `prepare BASE_DIR` and `train JOB_DIR BASE_DIR`: read files, work, write files.
+"""The stages `prepare BASE_DIR` and `train BASE_DIR`: read files, work, write files.
 
-Knows where each file lies; the work itself is in the other modules of this package.
+`train` can be started before there is anything to train: it loads the base, then reads one line
+`{"job_dir", "adapter"}`. Knows where each file lies; the work itself is in the other modules.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ def main(arguments: list[str]) -> None:
     prepare = commands.add_parser("prepare")
     prepare.add_argument("base_dir", type=Path)
     train = commands.add_parser("train")
-    train.add_argument("job_dir", type=Path)
     train.add_argument("base_dir", type=Path)
-    train.add_argument("--adapter", type=Path)
     options = parser.parse_args(arguments)
     # torch takes a second to import: not before the arguments are known to be right
     if options.command == "prepare":
@@ -28,9 +27,9 @@ def main(arguments: list[str]) -> None:
 
         stage.run(lambda stop: prepare_base(options.base_dir, stop))
     else:
-        from shammah.training.train import train_job
+        from shammah.training.train import train_when_asked
 
-        stage.run(lambda stop: train_job(options.job_dir, options.base_dir, options.adapter, stop))
+        stage.run(lambda stop: train_when_asked(options.base_dir, stop))
 
 
 if __name__ == "__main__":

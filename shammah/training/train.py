@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from transformers import PreTrainedModel
 
 from shammah import stage
 from shammah.errors import JobError
@@ -24,10 +26,39 @@ CHECKPOINT_STEPS = 20
 _REPORTS_PER_SECOND = 3
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A base that waits for a job."""
+
+    hardware: Hardware
+    model: PreTrainedModel
+
+    @classmethod
+    def load(cls, base_dir: Path) -> Ready:
+        hardware = Hardware.detect()
+        hardware.prepare_torch()
+        return cls(hardware, load(base_dir / "train", hardware))
+
+
+def train_when_asked(base_dir: Path, stop: stage.Stop) -> dict[str, Any]:
+    """Load the base, then train the job that the parent names; see `train_job`."""
+    ready = Ready.load(base_dir)
+    request = stage.receive(stop)
+    adapter = Path(request["adapter"]) if request["adapter"] else None
+    return train_job(Path(request["job_dir"]), base_dir, adapter, stop, ready)
+
+
 def train_job(
-    job_dir: Path, base_dir: Path, start_adapter: Path | None, stop: stage.Stop
+    job_dir: Path,
+    base_dir: Path,
+    start_adapter: Path | None,
+    stop: stage.Stop,
+    ready: Ready | None = None,
 ) -> dict[str, Any]:
     """Train what `job_dir` asks for, going on from its newest checkpoint.
+
+    Args:
+        ready: what was loaded ahead; its model gets the adapter's layers.
 
     Returns:
         steps, seconds, final_loss, tokens, tokens_per_second, heldout_nll_before and _after.
@@ -36,8 +67,6 @@ def train_job(
         JobError: nothing to train on, unprepared replay, a loss that is not finite.
         Stopped: `stop` was set; a checkpoint was written.
     """
-    hardware = Hardware.detect()
-    hardware.prepare_torch()
     spec = JobSpec.load(job_dir / "job.json")
     dataset = Dataset.load(job_dir / "rows.json")
     replay = _replay(base_dir, spec)
@@ -45,7 +74,8 @@ def train_job(
     if not steps:
         raise JobError(f"job {spec.job_id} has no rows to train on")
 
-    model = load(base_dir / "train", hardware)
+    ready = ready or Ready.load(base_dir)
+    hardware, model = ready.hardware, ready.model
     adapter = Adapter(model, spec.recipe, spec.base, whitening.load(base_dir / whitening.FILE))
     if start_adapter is not None:
         adapter.start_from(start_adapter)

@@ -223,7 +223,7 @@ def test_earlier_examples_are_compared_with_what_the_gate_found_of_the_active_ve
     after = {v["example_id"]: v["nll_after"] for v in first.report["verdicts"]}
     earlier = [v for v in second.report["verdicts"] if not v["new"]]
     assert {v["example_id"]: v["nll_before"] for v in earlier} == after
-    assert all(v["held_before"] == [True] * 3 for v in earlier)
+    assert all(v["held_before"] == [True] * 4 for v in earlier)
 
 
 def test_a_cancelled_job_promotes_nothing_and_can_be_queued_anew(

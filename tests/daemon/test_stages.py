@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from shammah_daemon.stages import ChildKilled, Stages
 #: A stage program: what it does is its first argument.
 PROGRAM = """
 import os, signal, sys, time
+from collections.abc import Sequence
 from pathlib import Path
 from shammah import stage
 from shammah.errors import BaseModelError
@@ -38,6 +40,8 @@ def work(stop):
         os._exit(3)
     if what == "talks":
         print("x" * 100, file=sys.stderr)
+    if what == "is asked":
+        return {"asked": stage.receive(stop), "pid": os.getpid()}
     while what in ("waits", "ignores"):
         if stop.is_set() and what == "waits":
             (folder / "checkpoint").write_text("written")
@@ -55,13 +59,13 @@ class Run:
 
     def __init__(self, stages: Stages, folder: Path) -> None:
         self.progress: list[dict[str, Any]] = []
-        self._stages = stages
+        self.stages = stages
         self._folder = folder
 
     async def __call__(self, what: str) -> dict[str, Any]:
-        return await self._stages.run(["stage_program", what, str(self._folder)], self._record)
+        return await self.stages.run(["stage_program", what, str(self._folder)], self.record)
 
-    async def _record(self, fields: dict[str, Any]) -> None:
+    async def record(self, fields: dict[str, Any]) -> None:
         self.progress.append(fields)
 
 
@@ -152,6 +156,56 @@ async def test_a_stage_that_does_not_stop_is_killed(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not child.is_running()
+
+
+async def ahead(stages: Stages, what: Sequence[str]) -> int:
+    """Start it ahead; its process id."""
+    await stages.start_ahead(what)
+    [child] = children()
+    return child.pid
+
+
+async def test_a_stage_started_ahead_does_what_it_is_asked(run: Run, tmp_path: Path) -> None:
+    what = ["stage_program", "is asked", str(tmp_path)]
+    pid = await ahead(run.stages, what)
+    result = await run.stages.run(what, run.record, {"job": 7})
+    assert result == {"asked": {"job": 7}, "pid": pid}
+
+
+async def test_a_stage_need_not_be_started_ahead(run: Run, tmp_path: Path) -> None:
+    what = ["stage_program", "is asked", str(tmp_path)]
+    assert (await run.stages.run(what, run.record, {"job": 7}))["asked"] == {"job": 7}
+
+
+async def test_one_that_died_waiting_is_replaced(run: Run, tmp_path: Path) -> None:
+    what = ["stage_program", "is asked", str(tmp_path)]
+    os.kill(await ahead(run.stages, what), signal.SIGKILL)
+    while children():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)  # until asyncio has heard of its end
+    assert (await run.stages.run(what, run.record, {"job": 7}))["asked"] == {"job": 7}
+
+
+async def test_another_stage_ends_the_one_that_waits(run: Run, tmp_path: Path) -> None:
+    pid = await ahead(run.stages, ["stage_program", "is asked", str(tmp_path)])
+    await run("works")
+    assert not psutil.pid_exists(pid)
+
+
+async def test_what_nobody_asks_ends(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shammah_daemon.stages.AHEAD_SECONDS", 0.2)
+    monkeypatch.setattr("shammah_daemon.stages.STOP_SECONDS", 60)
+    await run.stages.start_ahead(["stage_program", "is asked", str(tmp_path)])
+    while children():
+        await asyncio.sleep(0.01)
+
+
+async def test_closing_ends_the_one_that_waits(run: Run, tmp_path: Path) -> None:
+    pid = await ahead(run.stages, ["stage_program", "is asked", str(tmp_path)])
+    await run.stages.close()
+    assert not psutil.pid_exists(pid)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SIGSTOP shows in /proc only on Linux")

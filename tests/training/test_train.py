@@ -177,11 +177,15 @@ def _change_recipe(job_dir: Path, **changes: float) -> None:
 
 
 def _spawn(job_dir: Path, base_dir: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "shammah.training", "train", job_dir, base_dir],
+    child = subprocess.Popen(
+        [sys.executable, "-m", "shammah.training", "train", base_dir],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, **CHILD_ENVIRONMENT},
     )
+    assert child.stdin
+    child.stdin.write(json.dumps({"job_dir": str(job_dir), "adapter": None}) + "\n")
+    child.stdin.flush()
+    return child
