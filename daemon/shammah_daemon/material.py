@@ -96,7 +96,8 @@ async def cases(
 ) -> list[Case]:
     """The examples as the judge asks them: alone, in other words, and in a conversation.
 
-    That conversation is about something else and then about another of the lessons.
+    That conversation is about something else and then about another lesson: the same for all, so
+    that the engine computes it once.
     """
     bare = [found for found in materials if found.is_bare]
     conversations = [
@@ -108,7 +109,7 @@ async def cases(
                 found.example.messages[-1],
             ]
         )
-        for before, found in zip([*bare[-1:], *bare[:-1]], bare, strict=True)
+        for before, found in zip([*bare[1:2], *bare[:1] * len(bare)], bare, strict=False)
     ]
     prompts = await engine.tokenize(conversations, prompt=True)
     of_example = {found.example.id: prompt for found, prompt in zip(bare, prompts, strict=True)}

@@ -2,7 +2,7 @@
 
 Continuous batching as in Orca (Yu et al., OSDI 2022, §3): every step carries one token of each
 running answer and a piece of each new prompt. A prompt's beginning that any sequence already holds
-is shared, not computed again. Knows no JSON and no process.
+or is about to hold is shared, not computed again. Knows no JSON and no process.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ Emit = Callable[[dict[str, Any]], None]
 
 #: Rows scored in one batch, each in a sequence of its own beside the slots.
 WAVE_ROWS = 32
+
+#: A prompt waits for another whose beginning it can then share, if that saves so many tokens.
+WORTH_WAITING_TOKENS = 8
 
 #: Prompt and scoring tokens per step while an answer streams: bounds the pause between its tokens.
 POLITE_TOKENS = 96
@@ -161,6 +164,8 @@ class Batcher:
     def _admit(self) -> None:
         while self._waiting:
             request = self._waiting[0]
+            if self._is_under_way(request.prompt):
+                return
             limit = min(request.sampling.max_tokens, self._context_tokens - len(request.prompt))
             free = [slot for slot in self._slots if slot.answer is None]
             if not free:
@@ -180,6 +185,20 @@ class Batcher:
                 cached=cached,
                 started=time.monotonic(),
             )
+
+    def _is_under_way(self, prompt: list[int]) -> bool:
+        """Whether another prompt that is being computed begins as `prompt` does, beyond what
+        is held: after a step or two that can be shared."""
+        held = max(_common(slot.tokens, prompt) for slot in self._slots)
+        coming = max(
+            (
+                _common(slot.tokens + slot.answer.todo, prompt)
+                for slot in self._slots
+                if slot.answer and slot.answer.todo
+            ),
+            default=0,
+        )
+        return coming >= held + WORTH_WAITING_TOKENS
 
     def _reuse(self, slot: Slot, prompt: list[int]) -> int:
         """Give `slot` the longest beginning of `prompt` that any sequence holds; its length.

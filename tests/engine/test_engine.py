@@ -122,6 +122,19 @@ async def test_a_later_turn_computes_only_what_is_new(engine: Engine) -> None:
     assert before.prompt_tokens - 1 <= after.cached_tokens < after.prompt_tokens
 
 
+async def test_questions_at_the_same_time_compute_their_common_beginning_once(
+    engine: Engine,
+) -> None:
+    beginning = f"{ASKED}Yes.<|im_end|>\n<|im_start|>user\n"
+    common = len(await tokens(engine, beginning))
+    questions = [f"{beginning}{word}?<|im_end|>\n" for word in ("One", "Two", "Three")]
+    alone = [(await greedy(engine, question))[0] for question in questions]
+    await engine.forget()
+    together = await asyncio.gather(*(greedy(engine, question) for question in questions))
+    assert [text for text, _finished in together] == alone
+    assert sorted(finished.cached_tokens for _text, finished in together)[1:] == [common] * 2
+
+
 async def test_the_same_question_again_computes_one_token(engine: Engine) -> None:
     await greedy(engine)
     _text, finished = await greedy(engine)
