@@ -99,7 +99,8 @@ def section(result: Result) -> Section:
         ],
         notes=[
             f"{len(totals)} rounds, each on a fresh home whose base was prepared before the first "
-            f"correction, the tenth of which takes {seconds(WRITING_SECONDS)} to write; totals from {seconds(totals[0])} to {seconds(totals[-1])}. "
+            f"correction, the tenth of which takes {seconds(WRITING_SECONDS)} to write; "
+            f"totals from {seconds(totals[0])} to {seconds(totals[-1])}. "
             "Stage lines are medians of their own and need not add up to the total. "
             f"The gate: {result.rounds[0].summary}",
         ],

@@ -6,7 +6,8 @@ Knows engines and files; knows no chat, no job and no database.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -16,9 +17,10 @@ import structlog
 from shammah.bases.template import ChatTemplate
 from shammah.config import EngineConfig
 from shammah.engine.handle import Engine
+from shammah.engine.requests import Sampling
 from shammah.errors import EngineError, ShammahError
 from shammah.protocol import EngineState, EngineStatus
-from shammah.records import Active
+from shammah.records import Active, Message
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.servable import Servable
 
@@ -63,7 +65,7 @@ class Serving:
         )
         self._problem: str | None = None
         self._state: EngineState = "stopped"
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def servable(self) -> Servable | None:
@@ -105,13 +107,16 @@ class Serving:
             BaseModelError: the file cannot be loaded; the one before keeps serving.
         """
         async with self._changing:
-            if self._seat is None or self.fits_beside(servable.size_bytes):
+            if self._seat is None:
                 await self._install(servable, await self._start(servable))
+            elif self.fits_beside(servable.size_bytes):
+                await self._start_beside(self._seat, servable)
             else:
                 await self._replace_in_place(servable)
 
     async def adopt(self, servable: Servable, engine: Engine) -> None:
         """Serve with an engine that runs already, from the next request on."""
+        await _warm_up(engine, servable.template)
         async with self._changing:
             await self._install(servable, engine)
 
@@ -138,8 +143,7 @@ class Serving:
         async with self._changing:
             if self._seat:
                 await self._seat.engine.close()
-            for task in tuple(self._retiring):
-                await task
+            await asyncio.gather(*self._tasks)
 
     @contextmanager
     def _holding(self, seat: Seat) -> Iterator[None]:
@@ -177,6 +181,9 @@ class Serving:
             self._state = before if self._seat and self._seat.engine.alive else "failed"
             raise
         self._problem = None
+        if self._seat and self._seat.leases:
+            await _share_cores([engine], shared=True)
+        await _warm_up(engine, servable.template)
         return engine
 
     async def _install(self, servable: Servable, engine: Engine) -> None:
@@ -189,6 +196,18 @@ class Serving:
             old.retired = True
             if old.leases == 0:
                 self._retire(old)
+            else:
+                self._spawn(_share_cores((engine, old.engine), shared=True))
+
+    async def _start_beside(self, seat: Seat, servable: Servable) -> None:
+        """Load while the engine in `seat` answers on."""
+        await _share_cores([seat.engine], shared=True)
+        try:
+            engine = await self._start(servable)
+        except ShammahError:
+            await _share_cores([seat.engine], shared=False)
+            raise
+        await self._install(servable, engine)
 
     async def _replace_in_place(self, servable: Servable) -> None:
         """Drain, stop, start: memory does not hold both. On failure the old file serves again."""
@@ -205,9 +224,28 @@ class Serving:
             self._draining = False  # a failed start leaves a dead seat: the next request revives it
 
     def _retire(self, seat: Seat) -> None:
-        task = asyncio.create_task(seat.engine.close())
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._spawn(seat.engine.close())
+        if self._seat and self._seat is not seat:
+            self._spawn(_share_cores([self._seat.engine], shared=False))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _warm_up(engine: Engine, template: ChatTemplate) -> None:
+    """Let the engine hold how every prompt begins: its first request need not compute that."""
+    with contextlib.suppress(ShammahError):  # a request will say what is wrong
+        hello = template.render([Message(role="user", content="Hello")])
+        [prompt] = await engine.tokenize([hello], prompt=True)
+        await engine.answer(prompt, Sampling(max_tokens=1))
+
+
+async def _share_cores(engines: Iterable[Engine], *, shared: bool) -> None:
+    for engine in engines:
+        with contextlib.suppress(ShammahError):  # one that ends needs no cores
+            await engine.share_cores(shared=shared)
 
 
 def _memory(pid: int) -> int | None:

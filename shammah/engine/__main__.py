@@ -125,6 +125,13 @@ class Engine:
         batcher.forget_cache()
         self._done(message)
 
+    def _op_share(self, message: Message) -> None:
+        """Field: shared. Leave half of the threads to another engine, or take them back."""
+        self._loaded()[1].use_threads(
+            max(self._threads // 2, 1) if message["shared"] else self._threads
+        )
+        self._done(message)
+
     def _op_forget(self, message: Message) -> None:
         self._loaded()[2].forget_cache()
         self._done(message)

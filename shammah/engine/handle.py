@@ -191,6 +191,11 @@ class Engine:
     async def detach(self, adapter: Path) -> None:
         await self._ask("detach", path=str(adapter))
 
+    async def share_cores(self, *, shared: bool) -> None:
+        """Compute with half of the threads while another engine answers too; two engines with a
+        thread for every core each wait for the other's at every layer."""
+        await self._ask("share", shared=shared)
+
     async def forget(self) -> None:
         """Drop the cached beginnings: every later token would be compared with them."""
         await self._ask("forget")

@@ -185,6 +185,10 @@ class Context:
         """Let `target` begin with the first `tokens` tokens of `source`, without computing them."""
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, tokens)
 
+    def use_threads(self, count: int) -> None:
+        """Compute with so many threads, from the next batch on."""
+        llama_cpp.llama_set_n_threads(self.handle, count, count)
+
     def clear(self) -> None:
         llama_cpp.llama_memory_clear(self._memory, True)
 

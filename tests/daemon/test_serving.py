@@ -98,13 +98,29 @@ async def test_a_swap_cuts_no_answer_and_the_next_one_is_of_the_new_file(
 ) -> None:
     expected_old, expected_new = await alone(old, LONG), await alone(new, 8)
     await answer(serving)
+    engine = await Engine.start(new.gguf, CONFIG)
     running = asyncio.create_task(answer(serving, LONG))
     await asyncio.sleep(0.01)
-    await serving.use(new)
+    await serving.adopt(new, engine)
     assert not running.done()
     assert (await answer(serving))[:2] == (2, expected_new)
     version, text, finished = await running
     assert (version, text, finished.completion_tokens) == (1, expected_old, LONG)
+
+
+async def test_answers_while_a_file_is_loaded_are_whole(
+    serving: Serving, old: Servable, new: Servable
+) -> None:
+    expected = {1: await alone(old, LONG), 2: await alone(new, LONG)}
+    await answer(serving)
+    swap = asyncio.create_task(serving.use(new))
+    answers = []
+    while not swap.done():
+        answers.append(await answer(serving, LONG))
+    await swap
+    answers.append(await answer(serving, LONG))
+    assert [version for version, _text, _finished in answers] == [1] * (len(answers) - 1) + [2]
+    assert all(text == expected[version] for version, text, _finished in answers)
 
 
 async def test_the_old_engine_ends_after_its_last_answer(serving: Serving, new: Servable) -> None:
