@@ -168,7 +168,7 @@ class Learning:
     async def _check_length(self, messages: list[Message], target: str) -> None:
         """A target that the model could never read as a whole is refused now, not at night."""
         try:
-            async with self._serving.lease() as lease:
+            async with self._serving.borrow() as lease:
                 asked = len(await prompt_tokens(lease, messages))
                 [answer] = await lease.engine.tokenize([target], prompt=False)
                 room = lease.engine.context_tokens - asked - 1

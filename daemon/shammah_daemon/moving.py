@@ -60,7 +60,7 @@ async def prepare(
             "there is nothing to teach any more",
             hint=f"'shammah model use {base.name}' serves it at once",
         )
-    async with serving.lease() as lease:
+    async with serving.borrow() as lease:
         asked = await cases_of(examples, lease.engine, lease.template)
     async with serving.borrow() as former:
         held = await _held(former.engine, asked)

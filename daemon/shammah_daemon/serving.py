@@ -95,7 +95,8 @@ class Serving:
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Lease]:
-        """The active engine for work in the background, which scores beside running answers."""
+        """The active engine for what is no answer: it tokenizes and scores beside running ones, and
+        background work goes on."""
         seat = await self._ready_seat()
         with self._holding(seat):
             yield Lease(seat.engine, seat.servable.active, seat.servable.template)

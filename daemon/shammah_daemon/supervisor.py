@@ -346,7 +346,7 @@ class Supervisor:
         return lesson
 
     async def _prepare_lesson(self, job: Job) -> Lesson:
-        async with self._serving.lease() as lease:
+        async with self._serving.borrow() as lease:
             active = lease.active
             situation = await self._database.run(
                 lambda store: situation_of(store, job.mode, active)
@@ -383,18 +383,23 @@ class Supervisor:
         engine: Engine,
     ) -> None:
         """From candidate to active version. The order makes every interruption harmless: files
-        first, then the store in one transaction, then the engine."""
+        first, then the store in one transaction, then the engine. Once the store knows, a cancel
+        comes too late: what serves must be what the store says."""
         write_report(self._paths.job(job.id) / "report.json", report)
         number = await self._database.run(lambda store: store.jobs.allocate_version(job.id))
         version = await asyncio.to_thread(
             build_version, self._paths, number, base, spec, report, gguf, training
         )
-        done = await self._database.run(lambda store: _promote(store, version, spec, report))
-        await self._judging.keep(engine)
-        self._unlearned.drop(report.forgotten)
-        await self._serving.adopt(servable(self._paths, base, version), engine)
-        _tidy(self._paths.job(done.id))
-        await self._announce(done)
+
+        async def take_over() -> None:
+            done = await self._database.run(lambda store: _promote(store, version, spec, report))
+            await self._judging.keep(engine)
+            self._unlearned.drop(report.forgotten)
+            await self._serving.adopt(servable(self._paths, base, version), engine)
+            _tidy(self._paths.job(done.id))
+            await self._announce(done)
+
+        await _whole(asyncio.create_task(take_over()))
 
     async def _reject(self, job: Job, folder: Path, report: Report) -> None:
         write_report(folder / "report.json", report)
@@ -527,6 +532,15 @@ def _promote(store: Store, version: Version, spec: JobSpec, report: Report) -> J
     trained = {example["id"] for example in spec.examples if example["trained"]}
     taught = before | own
     return store.promote(version, taught, judgements(report), inherited=taught.keys() - trained)
+
+
+async def _whole(task: asyncio.Task[None]) -> None:
+    """Wait for `task`, which goes on to its end also where the waiting is cancelled."""
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _cancel(store: Store, job_id: int) -> Job:

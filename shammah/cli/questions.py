@@ -93,7 +93,7 @@ def _print_stream(chunks: Generator[ChatChunk]) -> None:
 
 def _shown(text: str) -> str:
     """Whole for another program; for a terminal without what would steer it."""
-    from shammah.repl.wording import printable
+    from shammah.wording import printable
 
     return printable(text) if sys.stdout.isatty() else text
 

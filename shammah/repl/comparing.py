@@ -13,7 +13,7 @@ from rich.text import Text
 from shammah.errors import UsageError
 from shammah.protocol import ComparedAnswer, Comparison
 from shammah.records import Preference
-from shammah.repl.wording import printable
+from shammah.wording import printable
 
 #: Below this width the answers stand below one another.
 SIDE_BY_SIDE_COLUMNS = 80

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.segment import Segment
 
-from shammah.repl.wording import printable
+from shammah.wording import printable
 
 #: Drawing more often costs the processor that generates and is not seen.
 _REFRESH_SECONDS = 1 / 12

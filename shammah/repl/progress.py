@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from shammah.protocol import JobEvent
 from shammah.records import FINAL_STATES
-from shammah.repl.wording import printable, progress_details
+from shammah.wording import printable, progress_details
 
 
 def show(events: Iterator[JobEvent], console: Console) -> None:

@@ -20,7 +20,8 @@ from shammah.repl.prompts import choice_prompt, correction_prompt, turn_prompt
 from shammah.repl.turn import Turns
 from shammah.repl.views import Grid
 from shammah.repl.watch import JobWatch
-from shammah.repl.wording import error_lines, printable, toolbar
+from shammah.repl.wording import error_lines, toolbar
+from shammah.wording import printable
 
 
 class TerminalScreen:

@@ -18,18 +18,13 @@ from shammah.protocol import (
     WhyView,
 )
 from shammah.repl.wording import (
-    count,
-    duration,
     job_view_end,
     listed,
-    one_line,
-    printable,
-    progress_details,
     progress_short,
     proposal_line,
-    size,
     until_next_lesson,
 )
+from shammah.wording import count, duration, one_line, printable, progress_details, size
 
 
 @dataclass(frozen=True)

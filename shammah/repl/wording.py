@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shammah.errors import ShammahError
 from shammah.protocol import JobEvent, JobView, RollbackProposal, ShammahInfo, Status
 from shammah.records import JobState
-
-_KEPT_CONTROLS = "\n\t"
+from shammah.wording import count, duration, one_line
 
 #: Questions that are named when a job has ended, and how much of each.
 _NAMED_QUESTIONS = 3
 _QUESTION_LETTERS = 60
 
 
-def printable(text: str) -> str:
-    """`text` without control characters: what a model says must not steer the terminal."""
-    return "".join(c for c in text if c in _KEPT_CONTROLS or unicodedata.category(c) != "Cc")
-
-
-def one_line(text: str | None) -> str:
-    """`text` with every run of white space as one blank."""
-    return " ".join(printable(text or "").split())
-
-
 def error_lines(error: ShammahError) -> list[str]:
     """The form in which every error is said."""
     return [f"error: {error.message}"] + ([f"hint: {error.hint}"] if error.hint else [])
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 05 s` or `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 example`, `3 examples`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def listed(numbers: Iterable[int]) -> str:
@@ -67,22 +36,6 @@ def remarks(info: ShammahInfo) -> list[str]:
         dropped = count(info.dropped_messages, "oldest message")
         lines.append(f"{dropped} left out: the context is full (/clear begins a new one)")
     return lines
-
-
-def progress_details(progress: dict[str, Any]) -> str:
-    """What a progress event says besides stage and fraction: `step 3/60 · loss 0.41 · ...`."""
-    parts = []
-    if "step" in progress and "steps" in progress:
-        parts.append(f"step {progress['step']}/{progress['steps']}")
-    if progress.get("loss") is not None:
-        parts.append(f"loss {progress['loss']:.3f}")
-    if progress.get("tokens_per_second") is not None:
-        parts.append(f"{progress['tokens_per_second']:.0f} tokens/s")
-    if progress.get("seconds_left") is not None:
-        parts.append(f"{duration(progress['seconds_left'])} left")
-    if progress.get("detail"):
-        parts.append(str(progress["detail"]))
-    return " · ".join(parts)
 
 
 def progress_short(progress: dict[str, Any]) -> str:

@@ -25,17 +25,6 @@ def test_a_moment_is_a_time_today_and_a_date_before(iso: str | None, said: str) 
     assert wording.moment(iso, NOW) == said
 
 
-def test_what_a_model_said_cannot_steer_the_terminal() -> None:
-    assert wording.one_line("one\x1b[2J\n two\x07") == "one[2J two"
-
-
-def test_progress_is_told_as_far_as_it_is_known() -> None:
-    progress = {"step": 3, "steps": 60, "loss": 0.4123, "tokens_per_second": 812.3}
-    assert wording.progress_details(progress) == "step 3/60 · loss 0.412 · 812 tokens/s"
-    assert wording.progress_details({"seconds_left": 125.0}) == "2 min 05 s left"
-    assert wording.progress_details({}) == ""
-
-
 @pytest.mark.parametrize(
     ("state", "rail"),
     [

@@ -16,6 +16,7 @@ from textual.binding import Binding
 from shammah.errors import ShammahError, UsageError
 from shammah.paths import Paths
 from shammah.protocol import JobView, Status
+from shammah.wording import one_line
 from shammah_tui import wording
 from shammah_tui.dialogs import ConfirmCancel, Help
 from shammah_tui.link import Link
@@ -110,8 +111,8 @@ class Monitor(App[None]):
 
     def on_request_refused(self, message: RequestRefused) -> None:
         self.notify(
-            wording.one_line(message.hint),
-            title=wording.one_line(message.message),
+            one_line(message.hint),
+            title=one_line(message.message),
             severity="error",
             markup=False,
         )

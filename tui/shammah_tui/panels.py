@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widgets import ProgressBar, Static
 
 from shammah.protocol import JobView, Status
+from shammah.wording import one_line, progress_details
 from shammah_tui import wording
 from shammah_tui.messages import Snapshot
 
@@ -96,7 +97,7 @@ class JobPanel(Panel):
     def show_progress(self, progress: dict[str, Any]) -> None:
         """Progress in the present stage; fields as in `protocol.JobEvent`."""
         self.bar().update(progress=progress.get("fraction", 0.0))
-        self.line("details").show(wording.progress_details(progress))
+        self.line("details").show(progress_details(progress))
 
 
 class AbsencePanel(Panel):
@@ -110,6 +111,6 @@ class AbsencePanel(Panel):
         yield Line("retry")
 
     def show(self, message: str, hint: str) -> None:
-        self.line("problem").show(wording.one_line(message))
-        self.line("remedy").show(wording.one_line(hint))
+        self.line("problem").show(one_line(message))
+        self.line("remedy").show(one_line(hint))
         self.line("retry").show("This screen connects by itself as soon as a daemon answers.")

@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.widgets import DataTable
 
 from shammah.protocol import JobView, VersionView
+from shammah.wording import one_line, size
 from shammah_tui import wording
 
 Row = tuple[str, ...]
@@ -67,9 +68,9 @@ class VersionTable(RecordTable):
                     "●" if version.active else "",
                     str(version.number),
                     version.quantization,
-                    wording.size(version.size_bytes),
+                    size(version.size_bytes),
                     wording.moment(version.created_at, now),
-                    wording.one_line(version.summary),
+                    one_line(version.summary),
                 )
                 for version in versions
             ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import datetime
-from typing import Any
 
 from textual.content import Content
 
 from shammah.protocol import BaseView, EngineStatus, JobView, Status, VersionView
+from shammah.wording import count, one_line, size
 
 #: The stages of a job in their order (DESIGN §8).
 STAGES = ("preparing", "training", "merging", "quantizing", "judging")
@@ -22,22 +21,6 @@ STATE_COLOURS = {
 }
 
 
-def one_line(text: str | None) -> str:
-    """`text` on one line without control characters: it must not steer the terminal."""
-    words = " ".join((text or "").split())
-    return "".join(char for char in words if unicodedata.category(char) != "Cc")
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 05 s` or `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 def uptime(seconds: float) -> str:
     """Whole minutes: a figure that changes every second draws the eye to nothing."""
     if seconds < 60:
@@ -46,21 +29,12 @@ def uptime(seconds: float) -> str:
     return f"up {minutes} min" if minutes < 60 else f"up {minutes // 60} h {minutes % 60:02d} min"
 
 
-def size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
-
-
 def moment(iso: str | None, now: datetime) -> str:
     """`14:02` today, else `21 Nov`; in the time zone of `now`."""
     if not iso:
         return ""
     then = datetime.fromisoformat(iso).astimezone(now.tzinfo)
     return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%d %b}"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 request`, `3 requests`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def base(name: str | None) -> str:
@@ -126,22 +100,6 @@ def _stage_mark(index: int, position: int) -> tuple[str, str]:
     if index < position:
         return "✓", "$text-success"
     return ("●", "bold $text-accent") if index == position else ("○", "dim")
-
-
-def progress_details(progress: dict[str, Any]) -> str:
-    """`step 3/60 · loss 0.412 · 812 tokens/s · 12 s left`, as much of it as is known."""
-    parts = []
-    if "step" in progress and "steps" in progress:
-        parts.append(f"step {progress['step']}/{progress['steps']}")
-    if progress.get("loss") is not None:
-        parts.append(f"loss {progress['loss']:.3f}")
-    if progress.get("tokens_per_second") is not None:
-        parts.append(f"{progress['tokens_per_second']:.0f} tokens/s")
-    if progress.get("seconds_left") is not None:
-        parts.append(f"{duration(progress['seconds_left'])} left")
-    if progress.get("detail"):
-        parts.append(one_line(str(progress["detail"])))
-    return " · ".join(parts)
 
 
 def result(job: JobView) -> str:

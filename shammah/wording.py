@@ -1,0 +1,53 @@
+"""How figures and progress are said in one line, in the chat and on the monitor; prints nothing."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+_KEPT_CONTROLS = "\n\t"
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: what a model says must not steer the terminal."""
+    return "".join(c for c in text if c in _KEPT_CONTROLS or unicodedata.category(c) != "Cc")
+
+
+def one_line(text: str | None) -> str:
+    """`text` with every run of white space as one blank."""
+    return " ".join(printable(text or "").split())
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 05 s` or `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 example`, `3 examples`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def progress_details(progress: dict[str, Any]) -> str:
+    """What a progress event says besides stage and fraction: `step 3/60 · loss 0.41 · ...`."""
+    parts = []
+    if "step" in progress and "steps" in progress:
+        parts.append(f"step {progress['step']}/{progress['steps']}")
+    if progress.get("loss") is not None:
+        parts.append(f"loss {progress['loss']:.3f}")
+    if progress.get("tokens_per_second") is not None:
+        parts.append(f"{progress['tokens_per_second']:.0f} tokens/s")
+    if progress.get("seconds_left") is not None:
+        parts.append(f"{duration(progress['seconds_left'])} left")
+    if progress.get("detail"):
+        parts.append(one_line(str(progress["detail"])))
+    return " · ".join(parts)

@@ -1,0 +1,34 @@
+"""What must not be left half done: it is finished also where the job is cancelled meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shammah_daemon.supervisor import _whole
+
+
+async def test_a_cancel_waits_for_the_end_of_what_has_begun() -> None:
+    done: list[str] = []
+
+    async def take_over() -> None:
+        await asyncio.sleep(0.05)
+        done.append("store")
+        await asyncio.sleep(0.05)
+        done.append("engine")
+
+    job = asyncio.create_task(_whole(asyncio.create_task(take_over())))
+    await asyncio.sleep(0.01)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert done == ["store", "engine"]
+
+
+async def test_a_failure_is_the_jobs() -> None:
+    async def take_over() -> None:
+        raise ValueError("disk full")
+
+    with pytest.raises(ValueError, match="disk full"):
+        await _whole(asyncio.create_task(take_over()))
