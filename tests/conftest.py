@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,9 @@ from tests.running import (
 from tests.tiny import embedded_gguf, tiny_gguf
 
 StartDaemon = Callable[..., Daemon]
+
+# A shell that starts the tests in the background has SIGINT ignored, and every child inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

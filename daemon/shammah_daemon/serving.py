@@ -32,11 +32,12 @@ ENGINE_OVERHEAD_BYTES = 512 << 20
 
 @dataclass
 class Seat:
-    """An engine and the answers that it owes."""
+    """An engine and what it is needed for."""
 
     servable: Servable
     engine: Engine
-    leases: int = 0
+    leases: int = 0  # answers and work in the background
+    answers: int = 0
     retired: bool = False
 
 
@@ -91,7 +92,11 @@ class Serving:
         with self._courtesy.answering():
             seat = await self._ready_seat()
             with self._holding(seat):
-                yield Lease(seat.engine, seat.servable.active, seat.servable.template)
+                seat.answers += 1
+                try:
+                    yield Lease(seat.engine, seat.servable.active, seat.servable.template)
+                finally:
+                    seat.answers -= 1
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Lease]:
@@ -136,7 +141,7 @@ class Serving:
             pid=seat.engine.pid if seat and alive else None,
             context_tokens=seat.engine.context_tokens if seat else None,
             memory_bytes=_memory(seat.engine.pid) if seat and alive else None,
-            active_requests=seat.leases if seat else 0,
+            active_requests=seat.answers if seat else 0,
             problem=self._problem,
         )
 
