@@ -66,6 +66,7 @@ class Stages:
     def __init__(self, courtesy: Courtesy, logs: Path) -> None:
         self._courtesy = courtesy
         self._logs = logs
+        self._changing = asyncio.Lock()  # what is started ahead
         self._ahead: _Child | None = None
         self._expiry: asyncio.Task[None] | None = None
 
@@ -86,7 +87,8 @@ class Stages:
             ShammahError: what the child raised.
             ChildKilled: the child ended without a result.
         """
-        child = await self._take(arguments) or await self._start(arguments)
+        async with self._changing:
+            child = await self._take(arguments) or await self._start(arguments)
         try:
             if request is not None:
                 await child.ask(request)
@@ -96,25 +98,29 @@ class Stages:
 
     async def start_ahead(self, arguments: Sequence[str]) -> None:
         """Start a stage that a later `run` will ask; if none does in `AHEAD_SECONDS`, it ends."""
-        if waiting := await self._take(arguments):
-            self._ahead = waiting
-        else:
-            self._ahead = await self._start(arguments)
-        self._expiry = asyncio.create_task(self._expire())
+        async with self._changing:
+            self._ahead = await self._take(arguments) or await self._start(arguments)
+            self._expiry = asyncio.create_task(self._expire())
 
     async def close(self) -> None:
         """End what was started ahead."""
+        async with self._changing:
+            await self._end_ahead()
+
+    async def _end_ahead(self) -> None:
+        if child := self._leave_ahead():
+            await child.end()
+
+    def _leave_ahead(self) -> _Child | None:
+        """The child that was started ahead, which is none's from here on."""
         if self._expiry:
             self._expiry.cancel()
         child, self._ahead = self._ahead, None
-        if child:
-            await child.end()
+        return child
 
     async def _take(self, arguments: Sequence[str]) -> _Child | None:
         """The child that was started ahead with these arguments and lives; any other one ends."""
-        if self._expiry:
-            self._expiry.cancel()
-        child, self._ahead = self._ahead, None
+        child = self._leave_ahead()
         if child and (child.arguments != tuple(arguments) or child.process.returncode is not None):
             await child.end()
             return None
@@ -122,9 +128,9 @@ class Stages:
 
     async def _expire(self) -> None:
         await asyncio.sleep(AHEAD_SECONDS)
-        child, self._ahead = self._ahead, None
-        if child:
-            await child.end()
+        async with self._changing:
+            self._expiry = None  # it is this task, which would cancel itself
+            await self._end_ahead()
 
     async def _start(self, arguments: Sequence[str]) -> _Child:
         with (self._logs / "stages.err").open("ab") as stderr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -77,11 +78,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def children() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children()
-        if any("stage_program" in word for word in child.cmdline())
-    ]
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("stage_program" in word for word in child.cmdline()):
+                found.append(child)
+    return found
 
 
 async def started(run: Run) -> psutil.Process:
@@ -190,6 +192,18 @@ async def test_another_stage_ends_the_one_that_waits(run: Run, tmp_path: Path) -
     pid = await ahead(run.stages, ["stage_program", "is asked", str(tmp_path)])
     await run("works")
     assert not psutil.pid_exists(pid)
+
+
+async def test_several_that_start_at_once_leave_none_behind(run: Run, tmp_path: Path) -> None:
+    what = ["stage_program", "is asked", str(tmp_path)]
+    other = ["stage_program", "is asked", str(tmp_path), "again"]
+    started = [run.stages.start_ahead(stage) for stage in (what, other, what)]
+    asked = asyncio.create_task(run.stages.run(what, run.record, {"job": 7}))
+    await asyncio.gather(*started)
+    result = await asked
+    await run.stages.close()
+    assert result["asked"] == {"job": 7}
+    assert children() == []
 
 
 async def test_what_nobody_asks_ends(
