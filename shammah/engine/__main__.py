@@ -157,7 +157,8 @@ class Engine:
     def _op_stats(self, message: Message) -> None:
         memory = psutil.Process().memory_info().rss
         active = self._batcher.active if self._batcher else 0
-        self._done(message, memory_bytes=memory, active=active)
+        threads = self._context.threads if self._context else 0
+        self._done(message, memory_bytes=memory, active=active, threads=threads)
 
 
 def main() -> None:

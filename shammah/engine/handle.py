@@ -201,7 +201,7 @@ class Engine:
         await self._ask("forget")
 
     async def stats(self) -> Message:
-        """memory_bytes of the child and the number of active answers."""
+        """memory_bytes of the child, the number of active answers and that of threads."""
         return await self._ask("stats")
 
     async def close(self) -> None:

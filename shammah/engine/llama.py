@@ -189,6 +189,11 @@ class Context:
         """Compute with so many threads, from the next batch on."""
         llama_cpp.llama_set_n_threads(self.handle, count, count)
 
+    @property
+    def threads(self) -> int:
+        """With how many threads it computes."""
+        return int(llama_cpp.llama_n_threads(self.handle))
+
     def clear(self) -> None:
         llama_cpp.llama_memory_clear(self._memory, True)
 
