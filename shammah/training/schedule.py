@@ -66,15 +66,12 @@ def _joined(
 ) -> list[list[Turn]]:
     """`asked` one after the other in conversations that `opened` begins, or new ones."""
     conversations = [list(turns) for turns in opened]
-    current = 0
     for turn in asked:
-        row = rows[turn.row]
-        while current < len(conversations) and not _fits(
-            row, [(replay if t.is_replay else rows)[t.row] for t in conversations[current]]
-        ):
-            current += 1
-        if current < len(conversations):
-            conversations[current].append(turn)
+        for turns in conversations:
+            before = [(replay if t.is_replay else rows)[t.row] for t in turns]
+            if _fits(rows[turn.row], before):
+                turns.append(turn)
+                break
         else:
             conversations.append([turn])
     return conversations
