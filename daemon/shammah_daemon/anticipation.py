@@ -6,6 +6,8 @@ Only ever saves time. What is not there when the lesson starts is done then. Wri
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Coroutine
 from pathlib import Path
 from statistics import median
@@ -26,9 +28,6 @@ log = structlog.get_logger()
 #: Free memory that loading ahead must leave, in sizes of the base's training weights.
 FREE_WEIGHTS = 6
 
-#: What the judge asks of an example, as tokens: the same words under another base are another key.
-_Asked = tuple[tuple[int, ...], ...]
-
 
 class Anticipation:
     """Works in the background while corrections come in."""
@@ -38,7 +37,7 @@ class Anticipation:
         self._serving = serving
         self._stages = stages
         self._scored_on: Active | None = None
-        self._scores: dict[_Asked, float] = {}
+        self._scores: dict[bytes, float] = {}  # by `_key`
         self._tasks: set[asyncio.Task[None]] = set()
 
     def corrected(self, example: Example, missing: int) -> None:
@@ -50,7 +49,7 @@ class Anticipation:
 
     def nll(self, active: Active, case: Case) -> float | None:
         """The target's NLL as `measure_targets` found it under `active`: the median, in nats."""
-        return self._scores.get(_asked(case)) if self._scored_on == active else None
+        return self._scores.get(_key(case)) if self._scored_on == active else None
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -59,12 +58,15 @@ class Anticipation:
         await self._stages.close()
 
     async def _score(self, example: Example) -> None:
+        """Not while an answer is generated: every token of it would wait for a scored batch."""
+        if self._serving.status().active_requests:
+            return
         async with self._serving.borrow() as lease:
             cases = await cases_of([example], lease.engine, lease.template)
             [scored] = await measure_targets(lease.engine, cases)
             if self._scored_on != lease.active:
                 self._scored_on, self._scores = lease.active, {}
-            self._scores[_asked(cases[0])] = median(scored)
+            self._scores[_key(cases[0])] = median(scored)
 
     async def _load_base(self) -> None:
         """Start the child that will train, up to where it waits for its job."""
@@ -96,5 +98,6 @@ async def _quietly(work: Coroutine[None, None, None]) -> None:
         log.info("a lesson is not prepared ahead", problem=error.message)
 
 
-def _asked(case: Case) -> _Asked:
-    return (tuple(case.target), *map(tuple, case.held_out))
+def _key(case: Case) -> bytes:
+    """Of what is scored. A hash: what is forgotten must not stay in memory."""
+    return hashlib.sha256(json.dumps([case.target, case.held_out]).encode()).digest()

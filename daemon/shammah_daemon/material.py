@@ -35,11 +35,6 @@ class Material:
     rejected: list[int] | None
 
     @property
-    def is_bare(self) -> bool:
-        """It is taught without a conversation of its own, so it may stand in any."""
-        return len(self.example.messages) == 1 + len(_system(self.example))
-
-    @property
     def system(self) -> str:
         """The system prompt that it is asked under; empty: the template's own."""
         return "\n".join(message["content"] for message in _system(self.example))
@@ -70,25 +65,17 @@ async def material(
     answers = [text for text in (example.target, example.rejected) if text]
     closed = [template.render_with_target(example.messages, text)[1] for text in answers]
     tokens = await engine.tokenize_targets(closed)
-    found = Material(
+    trained = prompts[: len(wordings)]
+    after = [[*_exchange(example), messages[-1]] for messages in asked[: len(wordings)]]
+    whole = await engine.tokenize([template.render(messages) for messages in after], prompt=True)
+    return Material(
         example=example,
-        asked=prompts[: len(wordings)],
-        following=[],
+        asked=trained,
+        following=_continuations(trained[0] + tokens[0], whole) if _is_bare(example) else [],
         held_out=prompts[len(wordings) :],
         target=tokens[0],
         rejected=tokens[1] if len(tokens) > 1 else None,
     )
-    if not found.is_bare:
-        return found
-    after = [
-        template.render([*_exchange(example), messages[-1]]) for messages in asked[: len(wordings)]
-    ]
-    whole = await engine.tokenize(after, prompt=True)
-    earlier = found.asked[0] + found.target
-    # Templates that rewrite earlier turns do not begin with them.
-    if all(tokens[: len(earlier)] == earlier for tokens in whole):
-        found.following.extend(tokens[len(earlier) :] for tokens in whole)
-    return found
 
 
 async def cases(
@@ -99,7 +86,7 @@ async def cases(
     That conversation is about something else and then about another lesson: the same for all, so
     that the engine computes it once.
     """
-    bare = [found for found in materials if found.is_bare]
+    bare = [found for found in materials if _is_bare(found.example)]
     conversations = [
         template.render(
             [
@@ -119,6 +106,18 @@ async def cases(
         )
         for found in materials
     ]  # fmt: skip
+
+
+def _is_bare(example: Example) -> bool:
+    """It is taught without a conversation of its own, so it may stand in any."""
+    return len(example.messages) == 1 + len(_system(example))
+
+
+def _continuations(earlier: list[int], whole: Sequence[list[int]]) -> list[list[int]]:
+    """How each conversation goes on from `earlier`; none where the template rewrites that."""
+    if any(tokens[: len(earlier)] != earlier for tokens in whole):
+        return []
+    return [tokens[len(earlier) :] for tokens in whole]
 
 
 def _system(example: Example) -> list[Message]:
