@@ -29,9 +29,12 @@ from shammah_daemon.database import Database
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.hub import Hub
 from shammah_daemon.inbox import Inbox
+from shammah_daemon.joblog import JobLog
+from shammah_daemon.judging import Judging
 from shammah_daemon.learning import Learning
 from shammah_daemon.lifecycle import listening, only_daemon
 from shammah_daemon.models import Models
+from shammah_daemon.pipeline import Pipeline
 from shammah_daemon.services import Services
 from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
@@ -95,9 +98,12 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     bases = Bases(paths, Registry(paths), config.engine, stages, courtesy)
     unlearned = Unlearned()
     anticipation = Anticipation(bases, serving, stages)
-    supervisor = Supervisor(
-        paths, config, database, hub, serving, bases, stages, courtesy, unlearned, anticipation
-    )
+    judging = Judging(config, database, serving, courtesy, unlearned, anticipation)
+    joblog = JobLog(paths, database, hub)
+    pipeline = Pipeline(
+        paths, config, database, serving, bases, stages, judging, unlearned, joblog
+    )  # fmt: skip
+    supervisor = Supervisor(paths, database, pipeline, joblog)
     models = Models(paths, database, bases, serving, supervisor)
     aftercare = Aftercare(config.learning, database, models)
     learning = Learning(config, database, serving, aftercare, anticipation, supervisor.submit)

@@ -91,10 +91,8 @@ class Judging:
         async with self.candidate(Path(base.gguf)) as engine:
             return Forgotten(cases, await measure_forgotten(engine, cases))
 
-    async def keep(self, engine: Engine) -> None:
-        """The candidate was promoted: it goes on as the serving engine, without the prompts of its
-        trial, which every token of a chat would be compared with."""
-        await engine.forget()
+    def keep(self, engine: Engine) -> None:
+        """The candidate was promoted: it goes on as the serving engine."""
         self._kept = engine
 
     async def look_back(self, folder: Path) -> None:

@@ -113,18 +113,15 @@ class Serving:
             BaseModelError: the file cannot be loaded; the one before keeps serving.
         """
         async with self._changing:
-            if self._seat is None:
-                await self._install(servable, await self._start(servable))
-            elif self.fits_beside(servable.size_bytes):
-                await self._start_beside(self._seat, servable)
+            if self._seat is None or self.fits_beside(servable.size_bytes):
+                self._install(servable, await self._start(servable))
             else:
                 await self._replace_in_place(servable)
 
     async def adopt(self, servable: Servable, engine: Engine) -> None:
-        """Serve with an engine that runs already, from the next request on."""
-        await _warm_up(engine, servable.template)
+        """Serve with an engine that runs already and is warm, from the next request on."""
         async with self._changing:
-            await self._install(servable, engine)
+            self._install(servable, engine)
 
     def fits_beside(self, size_bytes: int) -> bool:
         """Whether memory holds one more engine with a file of that size."""
@@ -173,27 +170,32 @@ class Serving:
             servable = self._seat.servable if self._seat else self._wanted
             if servable is None:
                 raise EngineError(self._lacking.message, hint=self._lacking.hint)
-            await self._install(servable, await self._start(servable))
+            self._install(servable, await self._start(servable))
             assert self._seat is not None
             return self._seat
 
     async def _start(self, servable: Servable) -> Engine:
+        """A new engine, warm. One that still answers shares the cores with it."""
         before = self._state
+        old = self._seat.engine if self._seat and self._seat.engine.alive else None
+        beside = [old] if old else []
         self._state = "loading" if self._seat is None else "swapping"
+        await _share_cores(beside, shared=True)
         try:
             engine = await Engine.start(servable.gguf, self._config)
         except ShammahError as error:
             self._problem = error.message
-            self._state = before if self._seat and self._seat.engine.alive else "failed"
+            self._state = before if old else "failed"
+            await _share_cores(beside, shared=False)
             raise
         self._problem = None
-        if self._seat and self._seat.leases:
+        if old:
             await _share_cores([engine], shared=True)
-        await _warm_up(engine, servable.template)
+        await warm_up(engine, servable.template)
         return engine
 
-    async def _install(self, servable: Servable, engine: Engine) -> None:
-        """From here on `engine` answers. No await between the old and the new."""
+    def _install(self, servable: Servable, engine: Engine) -> None:
+        """From here on `engine` answers."""
         old, self._seat = self._seat, Seat(servable, engine)
         self._wanted = servable
         self._state = "ready"
@@ -205,16 +207,6 @@ class Serving:
             else:
                 self._spawn(_share_cores((engine, old.engine), shared=True))
 
-    async def _start_beside(self, seat: Seat, servable: Servable) -> None:
-        """Load while the engine in `seat` answers on."""
-        await _share_cores([seat.engine], shared=True)
-        try:
-            engine = await self._start(servable)
-        except ShammahError:
-            await _share_cores([seat.engine], shared=False)
-            raise
-        await self._install(servable, engine)
-
     async def _replace_in_place(self, servable: Servable) -> None:
         """Drain, stop, start: memory does not hold both. On failure the old file serves again."""
         seat = self._seat
@@ -225,7 +217,7 @@ class Serving:
                 self._drained.clear()
                 await self._drained.wait()
             await seat.engine.close()
-            await self._install(servable, await self._start(servable))
+            self._install(servable, await self._start(servable))
         finally:
             self._draining = False  # a failed start leaves a dead seat: the next request revives it
 
@@ -240,7 +232,7 @@ class Serving:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _warm_up(engine: Engine, template: ChatTemplate) -> None:
+async def warm_up(engine: Engine, template: ChatTemplate) -> None:
     """Let the engine hold how every prompt begins: its first request need not compute that."""
     with contextlib.suppress(ShammahError):  # a request will say what is wrong
         hello = template.render([Message(role="user", content="Hello")])

@@ -24,8 +24,8 @@ from shammah.protocol import (
 )
 from shammah.records import Active, Job
 from shammah.store.database import Store
+from shammah_daemon.outcome import summary_of
 from shammah_daemon.services import Services, Wired
-from shammah_daemon.supervisor import summary_of
 
 router = APIRouter(tags=["jobs"])
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shammah_daemon.supervisor import _whole
+from shammah_daemon.uninterrupted import uninterrupted
 
 
 async def test_a_cancel_waits_for_the_end_of_what_has_begun() -> None:
@@ -18,7 +18,7 @@ async def test_a_cancel_waits_for_the_end_of_what_has_begun() -> None:
         await asyncio.sleep(0.05)
         done.append("engine")
 
-    job = asyncio.create_task(_whole(asyncio.create_task(take_over())))
+    job = asyncio.create_task(uninterrupted(take_over()))
     await asyncio.sleep(0.01)
     job.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -31,4 +31,4 @@ async def test_a_failure_is_the_jobs() -> None:
         raise ValueError("disk full")
 
     with pytest.raises(ValueError, match="disk full"):
-        await _whole(asyncio.create_task(take_over()))
+        await uninterrupted(take_over())
