@@ -18,6 +18,7 @@ from rich.console import Console
 
 from benchmarks import (
     calibration,
+    forget,
     injection,
     learning,
     loop,
@@ -37,7 +38,7 @@ TERMINATED = 143
 
 #: What runs without a name: what ends within minutes.
 SHORT = ("loop", "train", "serve", "swap", "injection", "learning")
-NAMES = (*SHORT, "nights", "calibration")
+NAMES = (*SHORT, "nights", "forget", "calibration")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="*",
         choices=NAMES,
-        help="which benchmarks; all but nights and calibration by default",
+        help="which benchmarks; all but nights, forget and calibration by default",
     )
     parser.add_argument(
         "--lessons", type=Path, default=lessons_module.OWN, metavar="PATH",
@@ -136,6 +137,9 @@ def _run(
         case "nights":
             passed = nights.run(lessons, options.nights, _say)
             return passed, nights.section(passed)
+        case "forget":
+            forgot = forget.run(lessons, _say)
+            return forgot, forget.section(forgot)
         case "calibration":
             calibrated = _calibrate(lessons, options)
             return calibrated, calibration.section(calibrated)

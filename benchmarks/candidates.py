@@ -28,6 +28,7 @@ from shammah.publish.adapter import Matrix, read_adapter
 from shammah.publish.merge import merge
 from shammah.records import Base, Example, ExampleStatus, Job, JobState, Level, Message, Mode
 from shammah.stage import Stop
+from shammah_daemon.anticipation import training
 from shammah_daemon.choice import Situation
 from shammah_daemon.lesson import build
 from shammah_daemon.stages import Stages
@@ -116,7 +117,7 @@ async def train(
     taught = await _lesson(examples, config, engine, template, base)
     replace(taught, cases=judged.cases).save(folder)
     result = await stages.run(
-        ["shammah.training", "train", str(folder), str(ground)], _ignore_progress
+        training(ground), _ignore_progress, {"job_dir": str(folder), "adapter": None}
     )
     (folder / "train.json").write_text(json.dumps(result))
 

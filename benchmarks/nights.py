@@ -144,14 +144,14 @@ def _night(session: Session, lessons: Sequence[Lesson], number: int, mode: Lesso
         job_seconds=sum(stages.values()),
         training_seconds=training["seconds"],
         near=[
-            _near(session, lessons[start : start + LESSONS_A_NIGHT])
+            near_score(session, lessons[start : start + LESSONS_A_NIGHT])
             for start in range(0, first + 1, LESSONS_A_NIGHT)
         ],
     )
 
 
-def _near(session: Session, lessons: Sequence[Lesson]) -> Score:
-    """One question after the other: batches round differently."""
+def near_score(session: Session, lessons: Sequence[Lesson]) -> Score:
+    """Right answers in near wording. One question after the other: batches round differently."""
     return count(
         [
             holds(lesson.key, lessons_module.ask(session.client, question)[0])

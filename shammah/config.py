@@ -56,7 +56,9 @@ class LearningConfig(Section):
     weight_good: int = Field(1, ge=1, le=1000, description="weight of /good")
     rank: int = Field(16, ge=1, le=512, description="LoRA rank")
     alpha: int = Field(32, ge=1, description="LoRA alpha")
-    learning_rate: float = Field(2e-3, gt=0, le=1.0, description="peak learning rate")
+    learning_rate: float = Field(
+        0.0, ge=0, le=1.0, description="peak learning rate; 0 takes what suits the base's size"
+    )
     epochs: int = Field(3, ge=1, le=100, description="passes over the quota, at least")
     min_steps: int = Field(
         30, ge=1, le=10_000, description="optimizer steps, at least: a few examples get more epochs"

@@ -20,6 +20,7 @@ from shammah.feedback.quotas import schedule, with_reviews
 from shammah.files import write_atomically
 from shammah.gate.measure import Case
 from shammah.records import Example, Job
+from shammah.training.sizes import learning_rate_for
 from shammah.training.spec import Dataset, JobSpec, Recipe, Row
 from shammah_daemon.choice import Choice, Situation, Start, choose
 from shammah_daemon.material import Material, cases, material
@@ -50,7 +51,7 @@ async def build(
     job: Job, situation: Situation, config: Config, engine: Engine, template: ChatTemplate
 ) -> Lesson:
     """The lesson that the ready examples make in this situation."""
-    recipe = recipe_of(config, situation.start)
+    recipe = recipe_of(config, engine.description["parameters"], situation.start)
     tokens = await _question_tokens(situation.examples, engine, template) if situation.start else {}
     choice = choose(situation, tokens, config, recipe.seed + job.id)
     if not choice.trained:
@@ -145,13 +146,14 @@ def epochs_of(learning: LearningConfig, slots: int) -> int:
     return max(learning.epochs, math.ceil(learning.min_steps * learning.batch_rows / slots))
 
 
-def recipe_of(config: Config, start: Start | None) -> Recipe:
-    """The hyperparameters that the settings ask for; an adapter is gone on with in its shape."""
+def recipe_of(config: Config, parameters: int, start: Start | None) -> Recipe:
+    """The hyperparameters that the settings ask for, or that suit a base of so many parameters; an
+    adapter is gone on with in its shape."""
     learning = config.learning
     return Recipe(
         rank=start.rank if start else learning.rank,
         alpha=start.alpha if start else learning.alpha,
-        learning_rate=learning.learning_rate,
+        learning_rate=learning.learning_rate or learning_rate_for(parameters),
         kl_weight=learning.kl_weight,
         replay_ratio=learning.replay_ratio,
         batch_rows=learning.batch_rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import pytest
 
 from benchmarks import calibration, lessons
 from benchmarks.calibration import Candidate, Result
-from benchmarks.candidates import ARMS, unpermuted
-from shammah.config import LearningConfig
+from benchmarks.candidates import ARMS, make, train, unpermuted
+from shammah.config import EngineConfig, LearningConfig
+from shammah.engine.handle import Engine
 from shammah.errors import UsageError
 from shammah.publish.adapter import permute_rows
+from shammah.records import Base
+from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.stages import Stages
+from tests.running import TINY
 
 GOOD = Candidate("seed 0", "Q8_0", True, True, [], "10/10", 0.05, 0.04, 0, "10/10")
 BAD = replace(GOOD, form="Q4_1", good=False, passed=False, failed=["learned"])
@@ -35,6 +41,21 @@ def test_the_trap_arms_are_run_with_three_seeds() -> None:
     for trap in ("rejected answers", "no replay"):
         seeds = [arm.settings["seed"] for arm in ARMS if arm.name.startswith(trap)]
         assert seeds == [0, 1, 2]
+
+
+async def test_an_arm_is_trained_by_the_products_own_stage(
+    tiny_ground: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    ground = tiny_ground / TINY
+    base = Base(**json.loads((ground / "base.json").read_bytes()))
+    arm = replace(ARMS[0], settings={"min_steps": 2, "epochs": 1, "repeats": 1})
+    engine = await Engine.start(tiny_base, EngineConfig(context_tokens=512))
+    stages = Stages(Courtesy(), tmp_path)
+    taught = lessons.load(lessons.OWN)[:2]
+    await train(arm, taught, ["no", "no"], base, engine, stages, tmp_path, ground)
+    await engine.close()
+    assert json.loads((tmp_path / "train.json").read_bytes())["steps"] == 2
+    assert (await make("F16", base, stages, tmp_path)).exists()
 
 
 def test_swapping_rows_undoes_the_permutation() -> None:
