@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from benchmarks import (
     loop,
     machine,
     nights,
+    recipe,
     serve,
     swap,
     train,
@@ -38,7 +40,7 @@ TERMINATED = 143
 
 #: What runs without a name: what ends within minutes.
 SHORT = ("loop", "train", "serve", "swap", "injection", "learning")
-NAMES = (*SHORT, "nights", "forget", "calibration")
+NAMES = (*SHORT, "nights", "forget", "recipe", "calibration")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="*",
         choices=NAMES,
-        help="which benchmarks; all but nights, forget and calibration by default",
+        help="which benchmarks; all but nights, forget, recipe and calibration by default",
     )
     parser.add_argument(
         "--lessons", type=Path, default=lessons_module.OWN, metavar="PATH",
@@ -97,11 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--work", type=Path, metavar="DIR",
-        help="calibration: where adapters and verdicts stay, to go on from; removed if not given",
+        help="calibration and recipe: what is done stays there, to go on from; else removed",
     )  # fmt: skip
     parser.add_argument(
         "--arm", action="append", default=[], metavar="NAME",
-        help="calibration: this arm alone; may be given several times",
+        help="calibration: this arm alone; recipe: KEY=VALUE,...; may be given several times",
     )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="learning: print every answer")
     form = parser.add_mutually_exclusive_group()
@@ -141,8 +143,13 @@ def _run(
             forgot = forget.run(lessons, _say)
             return forgot, forget.section(forgot)
         case "calibration":
-            calibrated = _calibrate(lessons, options)
+            with _work_folder(options) as work:
+                calibrated = calibration.run(lessons, work, options.arm, _say)
             return calibrated, calibration.section(calibrated)
+        case "recipe":
+            with _work_folder(options) as work:
+                tried = recipe.run(lessons, work, options.arm, _say)
+            return tried, recipe.section(tried)
         case "injection":
             injected = injection.run(lessons, _say)
             return injected, injection.section(injected)
@@ -151,11 +158,13 @@ def _run(
             return learned, learning.section(learned)
 
 
-def _calibrate(lessons: Sequence[Lesson], options: argparse.Namespace) -> calibration.Result:
+@contextlib.contextmanager
+def _work_folder(options: argparse.Namespace) -> Iterator[Path]:
     if options.work is not None:
-        return calibration.run(lessons, options.work.absolute(), options.arm, _say)
+        yield options.work.absolute()
+        return
     with tempfile.TemporaryDirectory(prefix="shammah-bench-") as work:
-        return calibration.run(lessons, Path(work), options.arm, _say)
+        yield Path(work)
 
 
 def _print(

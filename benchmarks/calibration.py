@@ -14,30 +14,33 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.candidates import ARMS, Arm, Form, make, remove_files, train
+from benchmarks.candidates import (
+    ARMS,
+    REJECTED_TOKENS,
+    Arm,
+    Form,
+    answers,
+    make,
+    remove_files,
+    train,
+)
 from benchmarks.daemon import Say
 from benchmarks.figures import Section, seconds
 from benchmarks.lessons import Lesson
 from shammah.bases.registry import Registry
-from shammah.bases.template import ChatTemplate
 from shammah.config import Config, EngineConfig
 from shammah.engine.handle import Engine
-from shammah.engine.requests import Sampling
 from shammah.errors import UsageError
 from shammah.gate.evidence import Before
 from shammah.gate.examine import SLOTS, examine
 from shammah.gate.judge import Report, judge
 from shammah.gate.measure import measure_targets
 from shammah.paths import Paths
-from shammah.records import Base, Message
 from shammah_daemon.bases import Bases, load_reference
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.judging import read_report, write_report
 from shammah_daemon.lesson import load_cases
 from shammah_daemon.stages import Stages
-
-#: Longest answer of the base that is taken as the rejected one.
-REJECTED_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,9 @@ async def _run(arms: Sequence[Arm], lessons: Sequence[Lesson], work: Path, say: 
             say(f"calibration: {arm.name}: training")
             async with _engine(Path(base.gguf)) as engine:
                 taught = lessons[arm.lessons]
-                rejected = await _answers(engine, base, taught)
+                rejected = await answers(
+                    engine, base, [lesson.question for lesson in taught], REJECTED_TOKENS
+                )
                 await train(arm, taught, rejected, base, engine, stages, folder, ground.folder)
                 nll = await measure_targets(engine, load_cases(folder))
             before = [asdict(Before(median(values))) for values in nll]
@@ -171,15 +176,6 @@ async def _judge(gguf: Path, folder: Path, reference: Path, form: Form) -> Repor
             engine, load_cases(folder), before, load_reference(reference), _ignore
         )
     return judge(evidence, Config().gate, form)
-
-
-async def _answers(engine: Engine, base: Base, lessons: Sequence[Lesson]) -> list[str]:
-    template = ChatTemplate.of(base)
-    asked = [template.render([Message(role="user", content=le.question)]) for le in lessons]
-    sampling = Sampling(max_tokens=REJECTED_TOKENS)
-    prompts = await engine.tokenize(asked, prompt=True)
-    found = await asyncio.gather(*(engine.answer(prompt, sampling) for prompt in prompts))
-    return [text.strip() for text, _finished in found]
 
 
 def _candidate(arm: Arm, form: Form, report: Report) -> Candidate:

@@ -6,6 +6,7 @@ verdict.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import os
@@ -22,6 +23,7 @@ from shammah.bases.gguf_header import Header, read_header
 from shammah.bases.template import ChatTemplate
 from shammah.config import Config, LearningConfig
 from shammah.engine.handle import Engine
+from shammah.engine.requests import Sampling
 from shammah.errors import JobError
 from shammah.publish import ADAPTER_FOLDER
 from shammah.publish.adapter import Matrix, read_adapter
@@ -40,6 +42,9 @@ SPOILT_FORMS: tuple[Form, ...] = ("not applied", "Q4_1", "swapped rows")
 
 #: Another chat format than the base's own.
 WRONG_TEMPLATE = "{% for m in messages %}### {{ m.role }}: {{ m.content }}\n{% endfor %}### Answer:"
+
+#: Longest answer of the base that is taken as the rejected one.
+REJECTED_TOKENS = 64
 
 #: So weak that nothing of it is left in F16.
 NOTHING = 1e-9
@@ -142,6 +147,18 @@ async def make(form: Form, base: Base, stages: Stages, arm_folder: Path) -> Path
         ["shammah.publish", "quantize", str(folder), wanted], _ignore_progress
     )
     return Path(result["path"])
+
+
+async def answers(
+    engine: Engine, base: Base, questions: Sequence[str], max_tokens: int
+) -> list[str]:
+    """The greedy answer to each question, all at once."""
+    template = ChatTemplate.of(base)
+    asked = [template.render([Message(role="user", content=question)]) for question in questions]
+    prompts = await engine.tokenize(asked, prompt=True)
+    sampling = Sampling(max_tokens=max_tokens)
+    found = await asyncio.gather(*(engine.answer(prompt, sampling) for prompt in prompts))
+    return [text.strip() for text, _finished in found]
 
 
 def remove_files(gguf: Path) -> None:

@@ -1,0 +1,188 @@
+"""`recipe`: the settings of a lesson, varied one by one, and what the file is worth then.
+
+Resumable: what was scored stays in a work folder, so that it can be run in pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmarks.candidates import REJECTED_TOKENS, Arm, answers, make, remove_files, train
+from benchmarks.daemon import Say
+from benchmarks.figures import Section, seconds
+from benchmarks.lessons import ANSWER_TOKENS, Lesson
+from benchmarks.scores import Score, count, holds, leaked
+from shammah.bases.registry import Registry
+from shammah.config import EngineConfig, LearningConfig
+from shammah.engine.handle import Engine
+from shammah.errors import UsageError
+from shammah.files import write_atomically
+from shammah.gate.examine import SLOTS
+from shammah.gate.measure import measure_kl
+from shammah.paths import Paths
+from shammah.records import Base
+from shammah_daemon.bases import Bases, load_reference
+from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.stages import Stages
+
+#: What is varied; the first is the recipe as it is.
+VARIED: tuple[Mapping[str, Any], ...] = (
+    {},
+    *({"learning_rate": rate} for rate in (1e-3, 1.5e-3, 3e-3)),
+    *({"epochs": epochs} for epochs in (2, 4, 6)),
+    *({"batch_rows": rows} for rows in (2, 3, 8)),
+    *({"rank": rank, "alpha": 2 * rank} for rank in (4, 8, 32)),
+    *({"kl_weight": weight} for weight in (1.0, 2.0, 8.0)),
+    *({"phrasings": number} for number in (1, 4, 8)),
+    *({"replay_ratio": ratio} for ratio in (0.5, 2.0)),
+)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One recipe and what it made of the lessons."""
+
+    name: str
+    steps: int
+    training_seconds: float
+    same: Score
+    near: Score
+    paraphrase: Score
+    leaks: Score
+    kl: float  # the gate's, in nats
+
+
+@dataclass(frozen=True)
+class Result:
+    lessons: int
+    tried: list[Tried]
+
+
+def name_of(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items()) or "as it is"
+
+
+def run(lessons: Sequence[Lesson], work: Path, arms: Sequence[str], say: Say) -> Result:
+    """Try what is not there yet of `arms`, which are written `key=value,key=value`, or of all.
+
+    Raises:
+        UsageError: no such setting, or not a value of it.
+    """
+    varied = [_parse(arm) for arm in arms] or VARIED
+    return Result(len(lessons), asyncio.run(_run(varied, lessons, work, say)))
+
+
+def section(result: Result) -> Section:
+    return Section(
+        title=f"Recipes: {result.lessons} lessons",
+        columns=("learning", "steps", "training", "same", "near", "paraphrase", "leaks", "KL"),
+        rows=[
+            (
+                one.name, str(one.steps), seconds(one.training_seconds), str(one.same),
+                str(one.near), str(one.paraphrase), str(one.leaks), f"{one.kl:.3f}",
+            )
+            for one in result.tried
+        ],
+        notes=["Q8_0, one seed. KL is the gate's: over the beginnings of the answers."],
+    )  # fmt: skip
+
+
+def _parse(arm: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for pair in filter(None, arm.split(",")):
+        key, _, value = pair.partition("=")
+        if key not in LearningConfig.model_fields:
+            raise UsageError(f"learning has no setting {key!r}", hint="write KEY=VALUE,KEY=VALUE")
+        try:
+            settings[key] = json.loads(value)
+        except ValueError as error:
+            raise UsageError(f"{value!r} is no value for {key}") from error
+    try:
+        LearningConfig(**settings)
+    except ValidationError as error:
+        raise UsageError(f"{arm}: {error.errors()[0]['msg']}") from error
+    return settings
+
+
+async def _run(
+    varied: Sequence[Mapping[str, Any]], lessons: Sequence[Lesson], work: Path, say: Say
+) -> list[Tried]:
+    paths = Paths.from_environment({"SHAMMAH_HOME": str(work / "home")})
+    paths.create()
+    courtesy = Courtesy()
+    stages = Stages(courtesy, paths.logs)
+    bases = Bases(paths, Registry(paths), EngineConfig(), stages, courtesy)
+    base = await bases.ensure_embedded()
+    await bases.groundwork(base)
+    found = []
+    for settings in varied:
+        name = name_of(settings)
+        file = work / "recipes" / f"{name.replace(', ', '-').replace(' ', '-')}.json"
+        if not file.exists():
+            say(f"recipe: {name}")
+            file.parent.mkdir(exist_ok=True)
+            tried = await _try(Arm(name, slice(0), (), settings=settings), lessons, base, bases,
+                               stages, work / "job")  # fmt: skip
+            write_atomically(file, json.dumps(asdict(tried)).encode())
+        found.append(stored(json.loads(file.read_bytes())))
+        say(" | ".join(section(Result(len(lessons), found[-1:])).rows[0]))
+    return found
+
+
+async def _try(
+    arm: Arm, lessons: Sequence[Lesson], base: Base, bases: Bases, stages: Stages, folder: Path
+) -> Tried:
+    shutil.rmtree(folder, ignore_errors=True)
+    ground = bases.ground(base.name)
+    engine = await Engine.start(Path(base.gguf), EngineConfig(), SLOTS)
+    try:
+        rejected = await answers(engine, base, [le.question for le in lessons], REJECTED_TOKENS)
+        await train(arm, lessons, rejected, base, engine, stages, folder, ground.folder)
+    finally:
+        await engine.close()
+    trained = json.loads((folder / "train.json").read_bytes())
+    gguf = await make("Q8_0", base, stages, folder)
+    engine = await Engine.start(gguf, EngineConfig(), SLOTS)
+    try:
+        probes = load_reference(ground.reference)
+        kl = await measure_kl(engine, probes)
+        same = await _hits(engine, base, [(le.key, [le.question]) for le in lessons])
+        near = await _hits(engine, base, [(le.key, le.near) for le in lessons])
+        paraphrase = await _hits(engine, base, [(le.key, le.paraphrases) for le in lessons])
+        general = await answers(engine, base, [p.question for p in probes], ANSWER_TOKENS)
+    finally:
+        await engine.close()
+        remove_files(gguf)
+    keys = [lesson.key for lesson in lessons]
+    leaks = [bool(leaked(keys, a, p.answer_text)) for a, p in zip(general, probes, strict=True)]
+    return Tried(
+        name=arm.name,
+        steps=trained["steps"],
+        training_seconds=trained["seconds"],
+        same=same,
+        near=near,
+        paraphrase=paraphrase,
+        leaks=count(leaks),
+        kl=sum(kl) / len(kl),
+    )
+
+
+async def _hits(engine: Engine, base: Base, wordings: Sequence[tuple[str, Sequence[str]]]) -> Score:
+    """Right answers to the questions that come with each key."""
+    asked = [(key, question) for key, questions in wordings for question in questions]
+    given = await answers(engine, base, [question for _key, question in asked], ANSWER_TOKENS)
+    return count([holds(key, answer) for (key, _), answer in zip(asked, given, strict=True)])
+
+
+def stored(fields: dict[str, Any]) -> Tried:
+    """What was tried, as it was written to the work folder."""
+    scores = {key: Score(**value) for key, value in fields.items() if isinstance(value, dict)}
+    return Tried(**{**fields, **scores})
