@@ -79,6 +79,12 @@ class LearningConfig(Section):
         False, description="take a version back that does worse than it should; else it is proposed"
     )
     batch_rows: int = Field(4, ge=1, le=256, description="example rows per optimizer step")
+    patience: int = Field(
+        3,
+        ge=0,
+        description="measurements, one every ten steps, in which questions that are not trained on "
+        "may get worse before training ends; 0 always trains to the end",
+    )
     warmup_steps: int = Field(5, ge=0, description="steps until the peak learning rate")
     replay_ratio: float = Field(
         1.0, ge=0, le=8, description="replay rows per example row; 0 turns replay off"

@@ -25,6 +25,9 @@ from shammah.training.spec import Dataset, JobSpec, Recipe, Row
 from shammah_daemon.choice import Choice, Situation, Start, choose
 from shammah_daemon.material import Material, cases, material
 
+#: Rows that tell during training whether it goes wrong, at most: each look takes time.
+HELD_OUT_ROWS = 8
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -129,12 +132,20 @@ def _dataset(
     epochs = epochs_of(learning, sum(shares))
     visits = schedule(shares, epochs, learning.phrasings, recipe.seed)
     return Dataset(
-        rows=rows,
+        rows=[*rows, *_held_out(trained)],
         epochs=[
             [first_row[i] + phrasing % len(trained[i].asked) for i, phrasing in epoch]
             for epoch in visits
         ],
     )
+
+
+def _held_out(trained: Sequence[Material]) -> list[Row]:
+    """One of the judge's phrasings of some examples, for training to look at."""
+    every = math.ceil(len(trained) / HELD_OUT_ROWS)
+    return [
+        Row(m.held_out[0], m.target, m.example.id, held_out=True) for m in trained[::every]
+    ]  # fmt: skip
 
 
 def epochs_of(learning: LearningConfig, slots: int) -> int:
@@ -159,6 +170,7 @@ def recipe_of(config: Config, parameters: int, start: Start | None) -> Recipe:
         batch_rows=learning.batch_rows,
         warmup_steps=learning.warmup_steps,
         seed=learning.seed,
+        patience=learning.patience,
     )
 
 

@@ -1,9 +1,13 @@
-"""Checkpoints of a training job: written whole or not at all, the last two kept; knows no loop."""
+"""Checkpoints of a training job: written whole or not at all, the last two and the best kept.
+
+Knows no loop.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from shammah.files import PARTIAL, building, remove
+from shammah.training.validation import VALIDATE_STEPS, best
 
 _KEPT = 2
 
@@ -23,32 +28,44 @@ class Progress:
     fingerprint: str  # of everything that decides what the job makes
     seconds: float
     tokens: int
-    heldout_nll_before: float | None
     loss: float | None = None  # of the newest step
+    held_out_nll: Sequence[float] = field(default_factory=list)  # see `validation`
+    ended_early: bool = False
+
+    @property
+    def best_step(self) -> int:
+        """After which the held-out phrasings were likeliest; 0: they were not measured."""
+        return min(best(self.held_out_nll) * VALIDATE_STEPS, self.step)
 
 
 def save(folder: Path, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
-    """Write `folder/<step>/` and remove all but the newest checkpoints."""
+    """Write `folder/<step>/` and remove all but the newest checkpoints and the best."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with building(folder / str(progress.step)) as partial:
         partial.mkdir()
         save_file(tensors, partial / "state.safetensors")
         (partial / "progress.json").write_text(json.dumps(asdict(progress)))
     for old in _newest_first(folder)[_KEPT:]:
-        remove(old)
+        if old.name != str(progress.best_step):
+            remove(old)
 
 
 def newest(folder: Path, fingerprint: str) -> tuple[Progress, dict[str, torch.Tensor]] | None:
     """The newest checkpoint that is whole and was made by the same job, if any."""
     for candidate in _newest_first(folder):
-        try:
-            progress = Progress(**json.loads((candidate / "progress.json").read_bytes()))
-            tensors = load_file(candidate / "state.safetensors")
-        except (OSError, ValueError, TypeError, SafetensorError):
-            continue
-        if progress.fingerprint == fingerprint:
-            return progress, tensors
+        found = read(candidate)
+        if found and found[0].fingerprint == fingerprint:
+            return found
     return None
+
+
+def read(folder: Path) -> tuple[Progress, dict[str, torch.Tensor]] | None:
+    """The checkpoint in `folder`, if it is there and whole."""
+    try:
+        progress = Progress(**json.loads((folder / "progress.json").read_bytes()))
+        return progress, load_file(folder / "state.safetensors")
+    except (OSError, ValueError, TypeError, SafetensorError):
+        return None
 
 
 def _newest_first(folder: Path) -> list[Path]:

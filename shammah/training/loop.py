@@ -17,8 +17,9 @@ from shammah.training.model import Hardware, target_logits
 from shammah.training.objective import Teacher, kl, nll
 from shammah.training.packing import pack, size, split
 from shammah.training.schedule import Step, Turn
-from shammah.training.spec import Row
+from shammah.training.spec import Recipe, Row
 from shammah.training.teacher import Replay
+from shammah.training.validation import VALIDATE_STEPS, goes_wrong
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,16 @@ class Trainer:
         hardware: Hardware,
         rows: Sequence[Row],
         replay: Replay,
-        kl_weight: float,
+        recipe: Recipe,
     ) -> None:
         self._model = model
         self._adapter = adapter
         self._hardware = hardware
         self._rows = rows
+        self._held_out = [row for row in rows if row.held_out]
         self._replay = replay
-        self._kl_weight = kl_weight
+        self._kl_weight = recipe.kl_weight
+        self._patience = recipe.patience
 
     def run(
         self,
@@ -60,12 +63,16 @@ class Trainer:
         progress: Progress,
         after_step: Callable[[StepReport, Progress], None],
     ) -> Progress:
-        """Do what is left of `steps` after `progress`.
+        """Do what is left of `steps` after `progress`, until the held-out rows get worse.
 
         Raises:
             JobError: the loss is not finite.
         """
+        if not progress.step:
+            progress = self._validated(progress)
         for number in range(progress.step, len(steps)):
+            if progress.ended_early:
+                break
             started = time.perf_counter()
             step = steps[number]
             mean_nll, mean_kl, tokens = self.gradients(step)
@@ -84,6 +91,8 @@ class Trainer:
                 tokens=progress.tokens + tokens,
                 loss=loss,
             )
+            if progress.step % VALIDATE_STEPS == 0 or progress.step == len(steps):
+                progress = self._validated(progress)
             report = StepReport(
                 step=number + 1,
                 steps=len(steps),
@@ -97,17 +106,25 @@ class Trainer:
             after_step(report, progress)
         return progress
 
+    def _validated(self, progress: Progress) -> Progress:
+        nll = self.held_out_nll()
+        if nll is None:
+            return progress
+        measured = [*progress.held_out_nll, nll]
+        early = goes_wrong(measured, self._patience)
+        return replace(progress, held_out_nll=measured, ended_early=early)
+
     @torch.no_grad()
-    def mean_nll(self, rows: Sequence[Row]) -> float | None:
-        """Nats per target token over `rows`, each asked alone; None without rows."""
-        if not rows:
+    def held_out_nll(self) -> float | None:
+        """Nats per target token over the held-out rows, each asked alone; None without any."""
+        if not self._held_out:
             return None
         total = 0.0
-        alone = [[row] for row in rows]
+        alone = [[row] for row in self._held_out]
         for batch in split(alone, self._hardware.max_tokens):
             packed = pack([alone[i] for i in batch], self._hardware.dtype, self._hardware.device)
             total += nll(target_logits(self._model, packed), packed.targets).sum().item()
-        return total / sum(len(row.target) for row in rows)
+        return total / sum(len(row.target) for row in self._held_out)
 
     def gradients(self, step: Step) -> tuple[float, float, int]:
         """Add the step's gradient to the adapter's; returns mean NLL, mean KL and tokens.

@@ -37,6 +37,7 @@ class Recipe:
     batch_rows: int  # example rows per optimizer step
     warmup_steps: int
     seed: int
+    patience: int = 0  # measurements of the held-out rows that may be worse in turn; 0: any
 
 
 @dataclass(frozen=True)

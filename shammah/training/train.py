@@ -21,8 +21,8 @@ from shammah.training.loop import StepReport, Trainer
 from shammah.training.model import Hardware, load
 from shammah.training.spec import Dataset, JobSpec
 from shammah.training.teacher import Replay
+from shammah.training.validation import VALIDATE_STEPS, is_worse
 
-CHECKPOINT_STEPS = 20
 _REPORTS_PER_SECOND = 3
 
 
@@ -61,7 +61,8 @@ def train_job(
         ready: what was loaded ahead; its model gets the adapter's layers.
 
     Returns:
-        steps, seconds, final_loss, tokens, tokens_per_second, heldout_nll_before and _after.
+        steps, seconds, final_loss, tokens, tokens_per_second, held_out_nll (nats a token, before
+        training, every `VALIDATE_STEPS` and at the end), ended_early, saved_step.
 
     Raises:
         JobError: nothing to train on, unprepared replay, a loss that is not finite.
@@ -79,14 +80,13 @@ def train_job(
     adapter = Adapter(model, spec.recipe, spec.base, whitening.load(base_dir / whitening.FILE))
     if start_adapter is not None:
         adapter.start_from(start_adapter)
-    trainer = Trainer(model, adapter, hardware, dataset.rows, replay, spec.recipe.kl_weight)
+    trainer = Trainer(model, adapter, hardware, dataset.rows, replay, spec.recipe)
 
     folder = job_dir / "checkpoints"
     fingerprint = _fingerprint(job_dir, base_dir, start_adapter)
-    held_out = [row for row in dataset.rows if row.held_out]
     found = checkpoints.newest(folder, fingerprint)
     if found is None:
-        progress = Progress(0, fingerprint, 0.0, 0, trainer.mean_nll(held_out))
+        progress = Progress(0, fingerprint, 0.0, 0)
     else:
         progress, tensors = found
         adapter.restore(tensors)
@@ -94,13 +94,14 @@ def train_job(
 
     def after_step(report: StepReport, now: Progress) -> None:
         log.write(report, now)
-        if now.step % CHECKPOINT_STEPS == 0 or stop.is_set():
+        if now.step % VALIDATE_STEPS == 0 or stop.is_set():
             checkpoints.save(folder, now, adapter.state())
         if stop.is_set():
             raise stage.Stopped
 
     with log:
         progress = trainer.run(steps, progress, after_step)
+    saved_step = _back_to_the_best(adapter, progress, folder)
     with building(job_dir / "adapter") as partial:
         adapter.save(partial)
     return {
@@ -109,9 +110,19 @@ def train_job(
         "final_loss": progress.loss,
         "tokens": progress.tokens,
         "tokens_per_second": progress.tokens / progress.seconds,
-        "heldout_nll_before": progress.heldout_nll_before,
-        "heldout_nll_after": trainer.mean_nll(held_out),
+        "held_out_nll": progress.held_out_nll,
+        "ended_early": progress.ended_early,
+        "saved_step": saved_step,
     }
+
+
+def _back_to_the_best(adapter: Adapter, progress: Progress, folder: Path) -> int:
+    """Where the held-out rows were likelier before, take that checkpoint; the step it is of."""
+    *before, final = progress.held_out_nll or [0.0]
+    if is_worse(final, before) and (found := checkpoints.read(folder / str(progress.best_step))):
+        adapter.restore(found[1])
+        return found[0].step
+    return progress.step
 
 
 def _replay(base_dir: Path, spec: JobSpec) -> Replay:
@@ -166,6 +177,7 @@ class _Log:
             steps=report.steps,
             loss=report.loss,
             kl=report.kl,
+            held_out_loss=progress.held_out_nll[-1] if progress.held_out_nll else None,
             learning_rate=report.learning_rate,
             tokens_per_second=progress.tokens / progress.seconds,
             seconds_left=(report.steps - report.step) * progress.seconds / report.step,

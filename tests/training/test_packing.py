@@ -124,7 +124,7 @@ def _one_step(base_dir: Path, hardware: Hardware) -> tuple[float, float, torch.T
             tensor.data.normal_(std=0.1, generator=generator)
     replay = teacher.load(base_dir / "teacher.safetensors", base_dir / "replay.tokens.json")
     rows = [replace(row, follow=row.prompt[5:]) for row in make_rows(4, seed=6)]
-    trainer = Trainer(model, adapter, hardware, rows, replay, RECIPE.kl_weight)
+    trainer = Trainer(model, adapter, hardware, rows, replay, RECIPE)
     taught, replayed = (
         [Turn(row, False) for row in range(4)],
         [Turn(row, True) for row in (0, 3, 5)],
