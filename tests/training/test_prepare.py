@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,44 +28,63 @@ REPLAY = [
 ]
 
 
-@pytest.fixture(params=["llama", "qwen2"])
-def new_base(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """`bases/<name>/` as `shammah model add` leaves it."""
-    folder = tmp_path / "base"
+@dataclass(frozen=True)
+class Prepared:
+    """`bases/<name>/` after the stage, and what the stage made of it."""
+
+    folder: Path
+    made: list[str]
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen2"])
+def prepared_once(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Prepared:
+    """Reading a GGUF's tokenizer takes seconds; never written to by a test."""
+    outer = tmp_path_factory.mktemp("prepared")
+    folder = outer / "base"
     folder.mkdir()
-    _save_base(folder, tiny_gguf(request.param, tmp_path), request.param)
+    _save_base(folder, tiny_gguf(request.param, outer), request.param)
     save_replay(folder / "replay.tokens.json", REPLAY)
-    return folder
+    return Prepared(folder, _made(folder))
 
 
-def test_prepare_makes_each_file_once(new_base: Path) -> None:
-    assert _made(new_base) == ["train", "probe", "teacher", "whitening"]
-    assert _made(new_base) == []
-    save_replay(new_base / "replay.tokens.json", REPLAY[:1])
-    assert _made(new_base) == ["teacher", "whitening"]
+@pytest.fixture
+def prepared(prepared_once: Prepared, tmp_path: Path) -> Path:
+    """A copy of it, its GGUF included."""
+    outer = shutil.copytree(prepared_once.folder.parent, tmp_path / "prepared")
+    base = json.loads((outer / "base" / "base.json").read_text())
+    base["gguf"] = str(outer / Path(base["gguf"]).name)
+    (outer / "base" / "base.json").write_text(json.dumps(base))
+    return outer / "base"
 
 
-def test_prepared_weights_are_bf16_and_load_without_the_gguf(new_base: Path) -> None:
-    prepare_base(new_base, Stop())
-    base = json.loads((new_base / "base.json").read_text())
+def test_prepare_makes_each_file_once(prepared_once: Prepared, prepared: Path) -> None:
+    assert prepared_once.made == ["train", "probe", "teacher", "whitening"]
+    assert _made(prepared) == []
+    save_replay(prepared / "replay.tokens.json", REPLAY[:1])
+    assert _made(prepared) == ["teacher", "whitening"]
+
+
+def test_prepared_weights_are_bf16_and_load_without_the_gguf(prepared: Path) -> None:
+    base = json.loads((prepared / "base.json").read_text())
     Path(base["gguf"]).unlink()
-    model = AutoModelForCausalLM.from_pretrained(new_base / "train", dtype="auto")
+    model = AutoModelForCausalLM.from_pretrained(prepared / "train", dtype="auto")
     assert {tensor.dtype for tensor in model.parameters()} == {torch.bfloat16}
     assert model.config.tie_word_embeddings == (base["architecture"] == "llama")
     assert torch.isfinite(model(torch.tensor([[1, 2]])).logits).all()
 
 
-def test_the_probe_holds_what_transformers_says(new_base: Path) -> None:
-    prepare_base(new_base, Stop())
-    probe = json.loads((new_base / "probe.json").read_text())
-    tokenizer = AutoTokenizer.from_pretrained(new_base / "train")
+def test_the_probe_holds_what_transformers_says(prepared: Path) -> None:
+    probe = json.loads((prepared / "probe.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(prepared / "train")
     assert len(probe["texts"]) == 12
     for text in probe["texts"]:
         assert tokenizer.decode(text["ids"]) == text["text"]
     assert any("<|im_start|>" in text["text"] for text in probe["texts"])
     assert 50 <= len(probe["passage"]["ids"]) <= 80
     assert len(probe["passage"]["positions"]) == len(probe["passage"]["ids"])
-    model = AutoModelForCausalLM.from_pretrained(new_base / "train", dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(prepared / "train", dtype=torch.float32)
     with torch.no_grad():
         expected = model(torch.tensor([probe["passage"]["ids"]])).logits[0, -1].log_softmax(-1)
     last = probe["passage"]["positions"][-1]
@@ -72,25 +92,25 @@ def test_the_probe_holds_what_transformers_says(new_base: Path) -> None:
     assert last["ids"][0] == int(expected.argmax())
 
 
-def test_the_teacher_has_every_target_position_that_training_uses(new_base: Path) -> None:
-    prepare_base(new_base, Stop())
-    replay = teacher.load(new_base / "teacher.safetensors", new_base / "replay.tokens.json")
+def test_the_teacher_has_every_target_position_that_training_uses(prepared: Path) -> None:
+    replay = teacher.load(prepared / "teacher.safetensors", prepared / "replay.tokens.json")
     assert [len(row.target) for row in replay.rows] == [10, teacher.MAX_TARGET_TOKENS]
     for row, known in zip(replay.rows, replay.teachers, strict=True):
         assert known.ids.shape == known.log_probs.shape == (len(row.target), teacher.TOP_K)
         assert (known.log_probs.exp().sum(-1) <= 1 + 1e-4).all()
 
 
-def test_weights_of_a_hugging_face_folder_are_taken_instead(tmp_path: Path) -> None:
-    source, folder = tmp_path / "source", tmp_path / "base"
-    for made in (source, folder):
-        made.mkdir()
-    _save_base(source, tiny_gguf("llama", tmp_path, seed=1), "llama")
-    prepare_base(source, Stop())
-    _save_base(folder, tiny_gguf("llama", tmp_path, seed=2), "llama", weights=source / "train")
+def test_weights_of_a_hugging_face_folder_are_taken_instead(
+    prepared_once: Prepared, tmp_path: Path
+) -> None:
+    given_folder = prepared_once.folder / "train"
+    folder = tmp_path / "base"
+    folder.mkdir()
+    family = json.loads((prepared_once.folder / "base.json").read_text())["architecture"]
+    _save_base(folder, tiny_gguf(family, tmp_path, seed=2), family, weights=given_folder)
     prepare_base(folder, Stop())
     taken = load_file(folder / "train" / "model.safetensors")
-    given = load_file(source / "train" / "model.safetensors")
+    given = load_file(given_folder / "model.safetensors")
     assert taken.keys() == given.keys()
     assert all(torch.equal(taken[name], given[name]) for name in given)
 
@@ -108,11 +128,10 @@ def test_a_gguf_that_transformers_cannot_read_is_one_clear_error(tmp_path: Path)
     assert sorted(path.name for path in folder.iterdir()) == ["base.json"]
 
 
-def test_weights_cut_short_are_made_again(new_base: Path) -> None:
-    prepare_base(new_base, Stop())
-    file = new_base / "train" / "model.safetensors"
+def test_weights_cut_short_are_made_again(prepared: Path) -> None:
+    file = prepared / "train" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
-    assert "train" in _made(new_base)
+    assert "train" in _made(prepared)
 
 
 def _save_base(folder: Path, gguf: Path, architecture: str, weights: Path | None = None) -> None:
