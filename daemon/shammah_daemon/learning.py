@@ -284,8 +284,7 @@ def fresh_count(store: Store) -> int:
     active = store.pointer.active() or Active("", 0)
     last = store.jobs.last_finished(active.base)  # another base's lesson has tried nothing on it
     tried_until = (last.started_at or last.created_at) if last else ""
-    changed = [*store.examples.waiting(active), *store.examples.outdated(active)]
-    return sum(example.updated_at > tried_until for example in changed)
+    return store.examples.count_fresh(active, tried_until)
 
 
 def _example(store: Store, example_id: int | None) -> Example:

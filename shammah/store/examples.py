@@ -21,6 +21,16 @@ _WAITING = """
 #: Named one by one, so that SQLite takes the index.
 _NOT_READY = [status.value for status in ExampleStatus if status is not ExampleStatus.READY]
 
+#: The planner would read every ready example.
+_COUNT_FRESH = """
+    SELECT count(*) FROM examples INDEXED BY examples_by_update
+    LEFT JOIN taught ON taught.version = ? AND taught.example_id = examples.id
+    WHERE updated_at > ? AND CASE status
+        WHEN 'ready' THEN taught.content_hash IS NOT examples.content_hash
+        ELSE taught.example_id IS NOT NULL
+    END
+"""
+
 #: What a list shows when no status is asked for.
 LISTED = (ExampleStatus.DRAFT, ExampleStatus.HELD, ExampleStatus.READY)
 
@@ -107,6 +117,10 @@ class Examples:
 
     def count_waiting(self, active: Active) -> int:
         return int(self._connection.value(f"SELECT count(*) {_WAITING}", active.version))
+
+    def count_fresh(self, active: Active, since: str) -> int:
+        """Of those that wait or are outdated: how many were changed after `since`."""
+        return int(self._connection.value(_COUNT_FRESH, active.version, since))
 
     def outdated(self, active: Active) -> list[Example]:
         """Examples that the active version was taught and that are no longer ready."""

@@ -295,6 +295,11 @@ def record_injected_examples(db: Database) -> None:
     db.execute("ALTER TABLE turns ADD COLUMN injected TEXT NOT NULL DEFAULT '[]'")
 
 
+def index_examples_by_update(db: Database) -> None:
+    """For the check after every feedback whether a lesson is due."""
+    db.execute("CREATE INDEX examples_by_update ON examples (updated_at)")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -313,6 +318,7 @@ STEPS = (
     add_job_told,
     index_questions,
     record_injected_examples,
+    index_examples_by_update,
 )
 
 

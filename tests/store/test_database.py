@@ -228,4 +228,4 @@ def test_a_file_of_the_first_release_keeps_its_examples(
         with pytest.raises(sqlite3.IntegrityError):
             store._connection.execute("DELETE FROM examples")  # verdicts still name it
     with closing(sqlite3.connect(database)) as raw:
-        assert sorted(raw.execute(indices).fetchall()) == before
+        assert set(before) < set(raw.execute(indices).fetchall())
