@@ -80,9 +80,9 @@ class LearningConfig(Section):
     )
     batch_rows: int = Field(4, ge=1, le=256, description="example rows per optimizer step")
     patience: int = Field(
-        3,
+        2,
         ge=0,
-        description="measurements, one every ten steps, in which questions that are not trained on "
+        description="measurements, one every 20 steps, in which questions that are not trained on "
         "may get worse before training ends; 0 always trains to the end",
     )
     warmup_steps: int = Field(5, ge=0, description="steps until the peak learning rate")

@@ -35,7 +35,8 @@ class Progress:
     @property
     def best_step(self) -> int:
         """After which the held-out phrasings were likeliest; 0: they were not measured."""
-        return min(best(self.held_out_nll) * VALIDATE_STEPS, self.step)
+        index = best(self.held_out_nll)
+        return 0 if index is None else min((index + 1) * VALIDATE_STEPS, self.step)
 
 
 def save(folder: Path, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:

@@ -68,8 +68,6 @@ class Trainer:
         Raises:
             JobError: the loss is not finite.
         """
-        if not progress.step:
-            progress = self._validated(progress)
         for number in range(progress.step, len(steps)):
             if progress.ended_early:
                 break

@@ -61,8 +61,8 @@ def train_job(
         ready: what was loaded ahead; its model gets the adapter's layers.
 
     Returns:
-        steps, seconds, final_loss, tokens, tokens_per_second, held_out_nll (nats a token, before
-        training, every `VALIDATE_STEPS` and at the end), ended_early, saved_step.
+        steps, seconds, final_loss, tokens, tokens_per_second, held_out_nll (nats a token, every
+        `VALIDATE_STEPS` and at the end), ended_early, saved_step.
 
     Raises:
         JobError: nothing to train on, unprepared replay, a loss that is not finite.

@@ -1,29 +1,28 @@
 """When a lesson is learned by heart instead of learned: phrasings that training never sees tell.
 
-Pure functions of their NLL, which is measured before the first step and then every
-`VALIDATE_STEPS`.
+Pure functions of their NLL, measured every `VALIDATE_STEPS` and at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: Steps from one measurement to the next; there is a checkpoint at each.
-VALIDATE_STEPS = 10
+#: Steps from one measurement to the next, which takes as long as a third of a step. There is a
+#: checkpoint at each.
+VALIDATE_STEPS = 20
 
-#: By how much an NLL must exceed the lowest to be worse, in nats a token. Within a lesson that goes
-#: well it moves by less (docs/learning.md).
+#: By how much an NLL must exceed the lowest to be worse, in nats a token.
 TOLERANCE_NATS = 0.1
 
 
-def best(measured: Sequence[float]) -> int:
-    """The measurement that was lowest, the latest of equals, without the one before training."""
-    return min(range(len(measured) - 1, 0, -1), key=lambda i: measured[i], default=0)
+def best(measured: Sequence[float]) -> int | None:
+    """The measurement that was lowest, the latest of equals."""
+    return min(reversed(range(len(measured))), key=lambda i: measured[i], default=None)
 
 
 def is_worse(nll: float, measured: Sequence[float]) -> bool:
     """Whether a measurement before was better by more than chance."""
-    return bool(best(measured)) and nll > measured[best(measured)] + TOLERANCE_NATS
+    return bool(measured) and nll > min(measured) + TOLERANCE_NATS
 
 
 def goes_wrong(measured: Sequence[float], patience: int) -> bool:
