@@ -5,6 +5,7 @@ On tiny models under a real daemon.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,11 +26,11 @@ NEW = "newer"
 
 @pytest.fixture(scope="session")
 def tiny_ground(
-    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, other_tiny_base: Path
+    tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path, other_tiny_base: Path
 ) -> Path:
-    """`bases/` with two bases that are ready to be taught."""
+    """`bases/` with one more base that is ready to be taught."""
     paths = home_in(tmp_path_factory.mktemp("grounds"))
-    lay_tiny_ground(paths, tiny_base)
+    shutil.copytree(tiny_ground, paths.bases, dirs_exist_ok=True)
     lay_tiny_ground(paths, other_tiny_base, NEW)
     return paths.bases
 
