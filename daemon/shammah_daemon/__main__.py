@@ -107,6 +107,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     models = Models(paths, database, bases, serving, supervisor)
     aftercare = Aftercare(config.learning, database, models)
     learning = Learning(config, database, serving, aftercare, anticipation, supervisor.submit)
+    chat = Chat(config.chat, serving, database, Corrections(config.learning, database))
     supervisor.on_finished = learning.start_if_due
     return Services(
         paths=paths,
@@ -114,10 +115,10 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         database=database,
         hub=hub,
         serving=serving,
-        chat=Chat(config.chat, serving, database, Corrections(config.learning, database)),
+        chat=chat,
         learning=learning,
         inbox=Inbox(database),
-        forgetting=Forgetting(paths, database, serving, models, supervisor, bases, unlearned),
+        forgetting=Forgetting(paths, database, serving, models, supervisor, bases, unlearned, chat),
         anticipation=anticipation,
         bases=bases,
         models=models,

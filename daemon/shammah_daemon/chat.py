@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from weakref import WeakSet
 
 import structlog
 
@@ -23,6 +24,7 @@ from shammah.feedback.commands import strip_exchanges
 from shammah.feedback.injection import with_corrections
 from shammah.protocol import ChatRequest
 from shammah.records import Active, Example, Message, Turn
+from shammah.store.erasure import Texts
 from shammah_daemon.corrections import Corrections
 from shammah_daemon.database import Database
 from shammah_daemon.serving import Lease, Serving
@@ -67,6 +69,8 @@ class Chat:
         self._corrections = corrections
         self._now = now
         self._saving: set[asyncio.Task[None]] = set()
+        self._answering: WeakSet[Recorder] = WeakSet()  # until they are recorded
+        self._forgetting: list[Texts] = []
 
     async def answer(self, request: ChatRequest) -> AsyncGenerator[Started | str | Ended, None]:
         """`Started`, pieces of text, `Ended`. Leaving early stops the engine and keeps the part.
@@ -83,6 +87,8 @@ class Chat:
             turn = Recorder(
                 self._database, lease.active, messages, fitted.injected, self._now().isoformat()
             )
+            turn.forgotten += self._forgetting
+            self._answering.add(turn)
             yield Started(turn.id, lease.active, fitted.dropped, fitted.injected)
             try:
                 async with aclosing(lease.engine.generate(fitted.prompt, sampling)) as parts:
@@ -99,6 +105,17 @@ class Chat:
             finally:
                 if not turn.saved:
                     self._save_later(turn)
+
+    @contextmanager
+    def forgetting(self, texts: Texts) -> Iterator[None]:
+        """Records nothing of `texts` of the answers that are under way while this lasts."""
+        self._forgetting.append(texts)
+        for turn in self._answering:
+            turn.forgotten.append(texts)
+        try:
+            yield
+        finally:
+            self._forgetting.remove(texts)
 
     def _save_later(self, turn: Recorder) -> None:
         """The client left, and whoever asked is being cancelled: the record must not be."""
@@ -135,6 +152,7 @@ class Recorder:
         self.id = f"chatcmpl-{secrets.token_hex(12)}"
         self.answer = ""
         self.saved = False
+        self.forgotten: list[Texts] = []  # meanwhile: what must not be recorded
         self._database = database
         self._active = active
         self._messages = messages
@@ -143,12 +161,17 @@ class Recorder:
 
     async def save(self, reason: str, finished: Finished | None) -> None:
         self.saved = True
+        *before, question = self._messages
+        if any(t.are_in(question["content"]) or t.are_in(self.answer) for t in self.forgotten):
+            return
+        for texts in self.forgotten:
+            before = texts.cut_from(before)
         turn = Turn(
             id=self.id,
             created_at=self._created_at,
             base=self._active.base,
             version=self._active.version,
-            messages=self._messages,
+            messages=[*before, question],
             answer=self.answer,
             finish_reason=reason,
             prompt_tokens=finished.prompt_tokens if finished else 0,

@@ -26,6 +26,7 @@ from shammah.store.database import Store
 from shammah.store.erasure import Erased, Texts
 from shammah.training.spec import JobSpec
 from shammah_daemon.bases import Bases
+from shammah_daemon.chat import Chat
 from shammah_daemon.database import Database
 from shammah_daemon.models import Models
 from shammah_daemon.serving import Serving
@@ -47,6 +48,7 @@ class Forgetting:
         supervisor: Supervisor,
         bases: Bases,
         unlearned: Unlearned,
+        chat: Chat,
     ) -> None:
         self._paths = paths
         self._database = database
@@ -55,6 +57,7 @@ class Forgetting:
         self._supervisor = supervisor
         self._bases = bases
         self._unlearned = unlearned
+        self._chat = chat
 
     async def forget(self, example_id: int, *, now: bool) -> ForgetReceipt:
         """Erase an example's words, and see to it that no later version was taught it.
@@ -73,7 +76,8 @@ class Forgetting:
         stopped = await self._stop_teaching(example)
         await self._supervisor.tidy()
         await asyncio.to_thread(self._cut_from_history, texts)
-        erased = await self._database.run(lambda store: _erase(store, example_id, texts))
+        with self._chat.forgetting(texts):
+            erased = await self._database.run(lambda store: _erase(store, example_id, texts))
         # Between those two a job that was queued behind may have begun with the old words.
         stopped += await self._stop_teaching(example)
         await self._supervisor.tidy()

@@ -155,7 +155,7 @@ class Pipeline:
             log.info("judged", job=job.id, rung=asdict(rung), failed=report.failed)
             if report.passed:
                 whole = naming_sample(conclude([*failed, report]), trained.spec)
-                await self._promote(job, base, trained.spec, whole, gguf, trained.training, engine)
+                await self._promote(trained, whole, gguf, engine)
         return report
 
     async def _prepare(self, job: Job, base: Base, folder: Path) -> JobSpec:
@@ -208,22 +208,16 @@ class Pipeline:
         return result
 
     async def _promote(
-        self,
-        job: Job,
-        base: Base,
-        spec: JobSpec,
-        report: Report,
-        gguf: Path,
-        training: dict[str, Any],
-        engine: Engine,
-    ) -> None:
+        self, trained: _Trained, report: Report, gguf: Path, engine: Engine
+    ) -> None:  # fmt: skip
         """From candidate to active version. The order makes every interruption harmless: files
         first, then the store in one transaction, then the engine. Once the store knows, a cancel
         comes too late: what serves must be what the store says."""
+        job, base, spec = trained.job, trained.base, trained.spec
         write_report(self._paths.job(job.id) / "report.json", report)
         number = await self._database.run(lambda store: store.jobs.allocate_version(job.id))
         version = await asyncio.to_thread(
-            build_version, self._paths, number, base, spec, report, gguf, training
+            build_version, self._paths, number, base, spec, report, gguf, trained.training
         )
         next_servable = servable(self._paths, base, version)
         await engine.forget()  # every token of a chat would be compared with its trial's prompts

@@ -89,8 +89,9 @@ class Trainer:
                 tokens=progress.tokens + tokens,
                 loss=loss,
             )
-            if progress.step % VALIDATE_STEPS == 0 or progress.step == len(steps):
-                progress = self._validated(progress)
+            is_last = progress.step == len(steps)
+            if progress.step % VALIDATE_STEPS == 0 or is_last:
+                progress = self._validated(progress, is_last=is_last)
             report = StepReport(
                 step=number + 1,
                 steps=len(steps),
@@ -104,12 +105,12 @@ class Trainer:
             after_step(report, progress)
         return progress
 
-    def _validated(self, progress: Progress) -> Progress:
+    def _validated(self, progress: Progress, *, is_last: bool) -> Progress:
         nll = self.held_out_nll()
         if nll is None:
             return progress
         measured = [*progress.held_out_nll, nll]
-        early = goes_wrong(measured, self._patience)
+        early = not is_last and goes_wrong(measured, self._patience)
         return replace(progress, held_out_nll=measured, ended_early=early)
 
     @torch.no_grad()

@@ -103,6 +103,26 @@ def test_no_byte_of_a_forgotten_example_stays_and_the_model_forgets_it(
             again.feedback(Level.MEDIUM, asked_again.id)
 
 
+def test_an_answer_under_way_leaves_no_byte_either(daemon: Daemon, client: Client) -> None:
+    other = answered(client, OTHER)
+    example_id = correct(client, QUESTION, TARGET)
+    asked = client.chat_stream(user(QUESTION), max_tokens=150)
+    history = [*user(QUESTION), assistant(TARGET), *user(OTHER)]
+    with daemon.client as second:
+        later = second.chat_stream(history, max_tokens=150)
+        first_id, later_id = next(iter(asked)).id, next(iter(later)).id
+        with daemon.client as third:
+            third.forget(example_id)
+        assert files_with_marks(daemon.paths) == []
+        for stream in (asked, later):
+            assert len(list(stream)) > 20  # both go on to their ends
+    assert files_with_marks(daemon.paths) == []
+    with pytest.raises(NotFound):
+        client.why(first_id)
+    assert client.why(later_id).question == OTHER
+    assert client.why(other.id).question == OTHER
+
+
 def test_without_now_the_active_version_is_named_and_the_next_lesson_unlearns(
     client: Client,
 ) -> None:

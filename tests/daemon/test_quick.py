@@ -111,14 +111,14 @@ def test_an_adapter_is_gone_on_with_in_its_own_shape(daemon: Daemon, client: Cli
     taught_once(client)
     rank = client.version(1).manifest["job"]["recipe"]["rank"]
     daemon.stop()
-    daemon.settings = daemon.settings | {"SHAMMAH_LEARNING__RANK": str(rank * 2)}
+    daemon.settings = daemon.settings | {"SHAMMAH_LEARNING__RANK": str(rank // 2)}
     daemon.start()
     with daemon.client as again:
         correct(again, 5)
         assert finished(again, again.train(Mode.QUICK).id).state is JobState.PROMOTED
         assert again.version(2).manifest["job"]["recipe"]["rank"] == rank
         assert finished(again, again.train().id).state is JobState.PROMOTED
-        assert again.version(3).manifest["job"]["recipe"]["rank"] == rank * 2
+        assert again.version(3).manifest["job"]["recipe"]["rank"] == rank // 2
 
 
 @pytest.mark.slow
