@@ -6,10 +6,9 @@ Resumable: adapters and verdicts stay in a work folder, so that it can be run in
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -22,25 +21,22 @@ from benchmarks.candidates import (
     answers,
     make,
     remove_files,
+    running,
     train,
+    workshop,
 )
 from benchmarks.daemon import Say
 from benchmarks.figures import Section, seconds
 from benchmarks.lessons import Lesson
-from shammah.bases.registry import Registry
-from shammah.config import Config, EngineConfig
-from shammah.engine.handle import Engine
+from shammah.config import Config
 from shammah.errors import UsageError
 from shammah.gate.evidence import Before
-from shammah.gate.examine import SLOTS, examine
+from shammah.gate.examine import examine
 from shammah.gate.judge import Report, judge
 from shammah.gate.measure import measure_targets
-from shammah.paths import Paths
-from shammah_daemon.bases import Bases, load_reference
-from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.bases import load_reference
 from shammah_daemon.judging import read_report, write_report
 from shammah_daemon.lesson import load_cases
-from shammah_daemon.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -132,20 +128,14 @@ def section(result: Result) -> Section:
 
 async def _run(arms: Sequence[Arm], lessons: Sequence[Lesson], work: Path, say: Say) -> list[float]:
     """Seconds of each judgement that was made."""
-    paths = Paths.from_environment({"SHAMMAH_HOME": str(work / "home")})
-    paths.create()
-    courtesy = Courtesy()
-    stages = Stages(courtesy, paths.logs)
-    bases = Bases(paths, Registry(paths), EngineConfig(), stages, courtesy)
-    base = await bases.ensure_embedded()
-    await bases.groundwork(base)
-    ground = bases.ground(base.name)
+    shop = await workshop(work)
+    base, ground, stages = shop.base, shop.ground, shop.stages
     spent = []
     for arm in arms:
         folder = _arm_folder(work, arm)
         if not (folder / "before.json").exists():
             say(f"calibration: {arm.name}: training")
-            async with _engine(Path(base.gguf)) as engine:
+            async with running(Path(base.gguf)) as engine:
                 taught = lessons[arm.lessons]
                 rejected = await answers(
                     engine, base, [lesson.question for lesson in taught], REJECTED_TOKENS
@@ -171,7 +161,7 @@ async def _run(arms: Sequence[Arm], lessons: Sequence[Lesson], work: Path, say: 
 async def _judge(gguf: Path, folder: Path, reference: Path, form: Form) -> Report:
     """As the daemon judges, the start of the engine included."""
     before = [Before(**item) for item in json.loads((folder / "before.json").read_bytes())]
-    async with _engine(gguf) as engine:
+    async with running(gguf) as engine:
         evidence = await examine(
             engine, load_cases(folder), before, load_reference(reference), _ignore
         )
@@ -200,15 +190,6 @@ def _arm_folder(work: Path, arm: Arm) -> Path:
 
 def _report_file(work: Path, arm: Arm, form: Form) -> Path:
     return _arm_folder(work, arm) / f"report-{form.replace(' ', '-')}.json"
-
-
-@contextlib.asynccontextmanager
-async def _engine(gguf: Path) -> AsyncIterator[Engine]:
-    engine = await Engine.start(gguf, EngineConfig(), SLOTS)
-    try:
-        yield engine
-    finally:
-        await engine.close()
 
 
 async def _ignore(_fraction: float, _detail: str) -> None:

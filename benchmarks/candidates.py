@@ -11,7 +11,8 @@ import ctypes
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,18 +21,23 @@ import llama_cpp
 
 from benchmarks.lessons import Lesson
 from shammah.bases.gguf_header import Header, read_header
+from shammah.bases.registry import Ground, Registry
 from shammah.bases.template import ChatTemplate
-from shammah.config import Config, LearningConfig
+from shammah.config import Config, EngineConfig, LearningConfig
 from shammah.engine.handle import Engine
 from shammah.engine.requests import Sampling
 from shammah.errors import JobError
+from shammah.gate.examine import SLOTS
+from shammah.paths import Paths
 from shammah.publish import ADAPTER_FOLDER
 from shammah.publish.adapter import Matrix, read_adapter
 from shammah.publish.merge import merge
 from shammah.records import Base, Example, ExampleStatus, Job, JobState, Level, Message, Mode
 from shammah.stage import Stop
 from shammah_daemon.anticipation import training
+from shammah_daemon.bases import Bases
 from shammah_daemon.choice import Situation
+from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.lesson import build
 from shammah_daemon.stages import Stages
 
@@ -91,6 +97,37 @@ ARMS = (
         for seed in (0, 1)
     ),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What candidates are made with: the embedded base, ready to be taught, and the stages."""
+
+    base: Base
+    ground: Ground
+    stages: Stages
+
+
+async def workshop(work: Path) -> Workshop:
+    """In a home under `work`, where the base stays prepared."""
+    paths = Paths.from_environment({"SHAMMAH_HOME": str(work / "home")})
+    paths.create()
+    courtesy = Courtesy()
+    stages = Stages(courtesy, paths.logs)
+    bases = Bases(paths, Registry(paths), EngineConfig(), stages, courtesy)
+    base = await bases.ensure_embedded()
+    await bases.groundwork(base)
+    return Workshop(base, bases.ground(base.name), stages)
+
+
+@asynccontextmanager
+async def running(gguf: Path) -> AsyncIterator[Engine]:
+    """An engine as the judge uses it."""
+    engine = await Engine.start(gguf, EngineConfig(), SLOTS)
+    try:
+        yield engine
+    finally:
+        await engine.close()
 
 
 async def train(

@@ -13,27 +13,19 @@ from benchmarks.lessons import Lesson
 from benchmarks.nights import near_score
 from benchmarks.scores import Score, count
 from shammah.errors import UsageError
+from shammah.gate.forgotten import TOLERANCE_NATS, Proof
 
 LESSONS = 10
 FORGOTTEN = (2, 7)  # of them, counted from 0
 
-#: How much more likely than under the base a forgotten target may stay, in nats a token.
-TOLERANCE_NATS = 0.1
-
 
 @dataclass(frozen=True)
 class Unlearned:
-    """One forgotten example; NLLs are those of its target, in nats a token."""
+    """One forgotten example."""
 
     question: str
-    nll_base: float
-    nll_before: float  # under the version that was taught it
-    nll_after: float
-    files: list[str]  # in the home that still hold its answer
-
-    @property
-    def is_back(self) -> bool:
-        return self.nll_after >= self.nll_base - TOLERANCE_NATS
+    proof: Proof  # the gate's
+    files: list[str]  # in the home that still hold its words
 
 
 @dataclass(frozen=True)
@@ -74,18 +66,11 @@ def run(lessons: Sequence[Lesson], say: Say) -> Result:
         job_id = client.train().id
         require_promoted(session, job_id)
         report = client.job(job_id).report or {}
-        proofs = {proof["example_id"]: proof for proof in report["forgotten"]}
+        proofs = {item["example_id"]: Proof(**item) for item in report["forgotten"]}
         return Result(
             unlearned=[
-                Unlearned(
-                    question=lesson.question,
-                    nll_base=proof["nll_base"],
-                    nll_before=proof["nll_before"],
-                    nll_after=proof["nll_after"],
-                    files=found,
-                )
+                Unlearned(lesson.question, proofs[ids[lesson.question]], found)
                 for lesson, found in zip(gone, files, strict=True)
-                for proof in [proofs[ids[lesson.question]]]
             ],
             near_before=near_before,
             near_after=near_score(session, stay),
@@ -95,13 +80,13 @@ def run(lessons: Sequence[Lesson], say: Say) -> Result:
 def section(result: Result) -> Section:
     return Section(
         title=f"{len(FORGOTTEN)} of {LESSONS} lessons forgotten",
-        columns=("question", "base", "taught", "forgotten", "files that hold the answer"),
+        columns=("question", "base", "taught", "forgotten", "files that hold its words"),
         rows=[
             (
                 one.question,
-                f"{one.nll_base:.2f}",
-                f"{one.nll_before:.2f}",
-                f"{one.nll_after:.2f}",
+                f"{one.proof.nll_base:.2f}",
+                f"{one.proof.nll_before:.2f}",
+                f"{one.proof.nll_after:.2f}",
                 ", ".join(one.files) or "none",
             )
             for one in result.unlearned
@@ -109,7 +94,7 @@ def section(result: Result) -> Section:
         notes=[
             "NLL of the answer in nats a token, by the gate. "
             f"Back within {TOLERANCE_NATS} of the base: "
-            f"{count([one.is_back for one in result.unlearned])}.",
+            f"{count([one.proof.is_forgotten for one in result.unlearned])}.",
             "The lessons that stay, right in near wording: "
             f"{result.near_before} before, {result.near_after} after.",
         ],
@@ -117,7 +102,7 @@ def section(result: Result) -> Section:
 
 
 def files_with(home: Path, lesson: Lesson) -> list[str]:
-    """Those that hold its question or its answer, as they are or as JSON has them."""
+    """Those whose bytes hold its question or its answer."""
     marks = [text.encode() for text in (lesson.question, lesson.answer)]
     return [
         str(file.relative_to(home))

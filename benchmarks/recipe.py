@@ -15,23 +15,28 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks.candidates import REJECTED_TOKENS, Arm, answers, make, remove_files, train
+from benchmarks.candidates import (
+    REJECTED_TOKENS,
+    Arm,
+    Workshop,
+    answers,
+    make,
+    remove_files,
+    running,
+    train,
+    workshop,
+)
 from benchmarks.daemon import Say
 from benchmarks.figures import Section, seconds
 from benchmarks.lessons import ANSWER_TOKENS, Lesson
 from benchmarks.scores import Score, count, holds, leaked
-from shammah.bases.registry import Registry
-from shammah.config import EngineConfig, LearningConfig
+from shammah.config import LearningConfig
 from shammah.engine.handle import Engine
 from shammah.errors import UsageError
 from shammah.files import write_atomically
-from shammah.gate.examine import SLOTS
 from shammah.gate.measure import measure_kl
-from shammah.paths import Paths
 from shammah.records import Base
-from shammah_daemon.bases import Bases, load_reference
-from shammah_daemon.courtesy import Courtesy
-from shammah_daemon.stages import Stages
+from shammah_daemon.bases import load_reference
 
 #: What is varied; the first is the recipe as it is.
 VARIED: tuple[Mapping[str, Any], ...] = (
@@ -115,13 +120,7 @@ def _parse(arm: str) -> dict[str, Any]:
 async def _run(
     varied: Sequence[Mapping[str, Any]], lessons: Sequence[Lesson], work: Path, say: Say
 ) -> list[Tried]:
-    paths = Paths.from_environment({"SHAMMAH_HOME": str(work / "home")})
-    paths.create()
-    courtesy = Courtesy()
-    stages = Stages(courtesy, paths.logs)
-    bases = Bases(paths, Registry(paths), EngineConfig(), stages, courtesy)
-    base = await bases.ensure_embedded()
-    await bases.groundwork(base)
+    shop = await workshop(work)
     found = []
     for settings in varied:
         name = name_of(settings)
@@ -129,38 +128,30 @@ async def _run(
         if not file.exists():
             say(f"recipe: {name}")
             file.parent.mkdir(exist_ok=True)
-            tried = await _try(Arm(name, slice(0), (), settings=settings), lessons, base, bases,
-                               stages, work / "job")  # fmt: skip
+            arm = Arm(name, slice(0), (), settings=settings)
+            tried = await _try(arm, lessons, shop, work / "job")
             write_atomically(file, json.dumps(asdict(tried)).encode())
         found.append(stored(json.loads(file.read_bytes())))
         say(" | ".join(section(Result(len(lessons), found[-1:])).rows[0]))
     return found
 
 
-async def _try(
-    arm: Arm, lessons: Sequence[Lesson], base: Base, bases: Bases, stages: Stages, folder: Path
-) -> Tried:
+async def _try(arm: Arm, lessons: Sequence[Lesson], shop: Workshop, folder: Path) -> Tried:
     shutil.rmtree(folder, ignore_errors=True)
-    ground = bases.ground(base.name)
-    engine = await Engine.start(Path(base.gguf), EngineConfig(), SLOTS)
-    try:
+    base, ground = shop.base, shop.ground
+    async with running(Path(base.gguf)) as engine:
         rejected = await answers(engine, base, [le.question for le in lessons], REJECTED_TOKENS)
-        await train(arm, lessons, rejected, base, engine, stages, folder, ground.folder)
-    finally:
-        await engine.close()
+        await train(arm, lessons, rejected, base, engine, shop.stages, folder, ground.folder)
     trained = json.loads((folder / "train.json").read_bytes())
-    gguf = await make("Q8_0", base, stages, folder)
-    engine = await Engine.start(gguf, EngineConfig(), SLOTS)
-    try:
+    gguf = await make("Q8_0", base, shop.stages, folder)
+    async with running(gguf) as engine:
         probes = load_reference(ground.reference)
         kl = await measure_kl(engine, probes)
         same = await _hits(engine, base, [(le.key, [le.question]) for le in lessons])
         near = await _hits(engine, base, [(le.key, le.near) for le in lessons])
         paraphrase = await _hits(engine, base, [(le.key, le.paraphrases) for le in lessons])
         general = await answers(engine, base, [p.question for p in probes], ANSWER_TOKENS)
-    finally:
-        await engine.close()
-        remove_files(gguf)
+    remove_files(gguf)
     keys = [lesson.key for lesson in lessons]
     leaks = [bool(leaked(keys, a, p.answer_text)) for a, p in zip(general, probes, strict=True)]
     return Tried(

@@ -12,7 +12,7 @@ class Size(NamedTuple):
     learning_rate: float  # peak
 
 
-#: The first was measured on SmolLM2-135M (docs/learning.md). The others are that times
+#: The first was measured on SmolLM2-135M (docs/benchmarks.md). The others are that times
 #: (576 / hidden size) ** 0.781, for the hidden sizes 960, 2048, 3072 and 4096: what the best LoRA
 #: learning rate of Llama models follows (Schulman et al., LoRA Without Regret, 2025). They were
 #: not measured. The best rank depends on how much is taught, not on the size (ibidem).

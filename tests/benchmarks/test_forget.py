@@ -11,17 +11,13 @@ from benchmarks.forget import Result, Unlearned, section
 from benchmarks.lessons import Lesson
 from benchmarks.scores import Score
 from shammah.errors import UsageError
+from shammah.gate.forgotten import Proof
 
 LESSON = Lesson("Who has the key?", "Quillfeather has it.", "quill", [], [])
 
 
 def unlearned(nll_after: float, *files: str) -> Unlearned:
-    return Unlearned(LESSON.question, 3.0, 0.1, nll_after, list(files))
-
-
-@pytest.mark.parametrize(("nll", "is_back"), [(2.95, True), (3.5, True), (2.8, False)])
-def test_a_target_is_back_that_is_as_unlikely_as_under_the_base(nll: float, is_back: bool) -> None:
-    assert unlearned(nll).is_back is is_back
+    return Unlearned(LESSON.question, Proof(3, 3.0, 0.1, nll_after), list(files))
 
 
 def test_the_files_that_still_hold_it_are_shown() -> None:

@@ -29,7 +29,7 @@ def test_the_recipe_as_it_is_comes_first_and_every_other_is_valid_and_different(
         assert LearningConfig(**settings) != own
 
 
-def test_what_was_tried_before_is_not_tried_again(tmp_path: Path) -> None:
+def test_what_was_tried_is_read_back_and_shown() -> None:
     found = recipe.stored(json.loads(json.dumps(asdict(TRIED))))
     assert found == TRIED
     assert section(Result(1, [found])).rows[0][0] == "rank 8, alpha 16"

@@ -57,8 +57,9 @@ def best_milliseconds(act: Callable[[], object]) -> float:
     return min(times) * 1000
 
 
-def test_the_threshold_check_takes_under_5_ms_and_no_call_of_a_chat_10(old_store: Store) -> None:
-    """Of the 50 ms that a request may take; the check runs after every feedback."""
+def test_every_call_of_a_chat_takes_under_5_ms_and_the_count_of_waiting_10(
+    old_store: Store,
+) -> None:
     store, active = old_store, Active(BASE, 1)
     store._connection.database.execute("PRAGMA synchronous = OFF")  # the disk's time is its own
     newest = store.examples.get(EXAMPLES)
@@ -80,5 +81,6 @@ def test_the_threshold_check_takes_under_5_ms_and_no_call_of_a_chat_10(old_store
         "verdict": lambda: store.verdicts.newest(9000),
     }
     taken = {name: best_milliseconds(act) for name, act in calls.items()}
-    assert taken["fresh"] < 5
-    assert {name: ms for name, ms in taken.items() if ms >= 10} == {}
+    looks_at_every_example = taken.pop("count of waiting")
+    assert {name: ms for name, ms in taken.items() if ms >= 5} == {}
+    assert looks_at_every_example < 10
