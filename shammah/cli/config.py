@@ -26,7 +26,7 @@ def get(key: Key, as_json: output.Json = False) -> None:
         print(_text(value))
 
 
-@app.command("set")
+@app.command("set", context_settings={"ignore_unknown_options": True})  # a negative number
 def set_(
     key: Key, value: Annotated[str, typer.Argument(help="The new value, as in TOML.")]
 ) -> None:

@@ -350,6 +350,13 @@ def test_without_a_daemon_a_look_fails_with_3(
     assert done.stderr.startswith(f"error: no daemon answers on {paths.socket}\nhint: start it")
 
 
+def test_a_negative_number_is_a_value_and_no_option(shammah: Shammah) -> None:
+    assert shammah("config", "set", "engine.gpu_layers", "-1").returncode == 0
+    refused = shammah("config", "set", "learning.patience", "-1")
+    assert refused.returncode == 2
+    assert "learning.patience = -1" in refused.stderr
+
+
 def test_config_is_set_and_got_without_a_daemon(shammah: Shammah) -> None:
     assert shammah("config", "set", "learning.rank", "8").returncode == 0
     assert shammah("config", "get", "learning.rank").stdout == "8\n"
