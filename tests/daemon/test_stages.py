@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,12 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
     (tmp_path / "stage_program.py").write_text(PROGRAM)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return Run(Stages(Courtesy(), tmp_path), tmp_path)
+    run = Run(Stages(Courtesy(), tmp_path), tmp_path)
+    yield run
+    await run.stages.close()  # waits for one that is ending
 
 
 def children() -> list[psutil.Process]:
