@@ -79,14 +79,14 @@ def run(stage: Callable[[Stop], dict[str, Any]]) -> NoReturn:
     try:
         _emit({"kind": "result", **stage(stop)})
     except Stopped:
-        sys.exit(STOPPED)
+        _exit(STOPPED)
     except ShammahError as error:
         _fail(error)
     except OSError as error:
         _fail(error if error.filename is None else _from_os(error))
     except Exception as error:
         _fail(error)
-    sys.exit(0)
+    _exit(0)
 
 
 def die_with_parent() -> None:
@@ -121,7 +121,14 @@ def _fail(error: BaseException) -> NoReturn:
         error.message if isinstance(error, ShammahError) else f"{type(error).__name__}: {error}"
     )
     _emit({"kind": "error", "type": type(error).__name__, "message": message, "hint": hint})
-    sys.exit(1)
+    _exit(1)
+
+
+def _exit(status: int) -> NoReturn:
+    """End at once. To take Python apart with torch and a model in it takes over a second, while
+    the parent waits; all that a stage leaves is on disk by then."""
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _emit(message: dict[str, Any]) -> None:

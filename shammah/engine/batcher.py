@@ -29,7 +29,8 @@ WAVE_ROWS = 32
 #: A prompt waits for another whose beginning it can then share, if that saves so many tokens.
 WORTH_WAITING_TOKENS = 8
 
-#: Prompt and scoring tokens per step while an answer streams: bounds the pause between its tokens.
+#: Prompt and scoring tokens per step while somebody reads an answer along: bounds the pause between
+#: its tokens.
 POLITE_TOKENS = 96
 
 
@@ -233,7 +234,7 @@ class Batcher:
 
     def _advance(self) -> None:
         running = [slot for slot in self._slots if slot.answer]
-        streaming = any(slot.answer and slot.answer.generated for slot in running)
+        streaming = any(answer.generated for answer in self._watched())
         room = POLITE_TOKENS if streaming else BATCH_TOKENS
         entries: list[Entry] = []
         taken: list[tuple[Slot, int]] = []
@@ -254,6 +255,11 @@ class Batcher:
         for slot, last_index in taken:
             if slot.answer and not slot.answer.todo:
                 self._sample(slot, slot.answer, last_index)
+
+    def _watched(self) -> list[Answer]:
+        """Running answers that somebody reads along."""
+        answers = [slot.answer for slot in self._slots if slot.answer]
+        return [answer for answer in answers if answer.request.watched]
 
     def _sample(self, slot: Slot, answer: Answer, index: int) -> None:
         token = answer.sampler.sample(self._context, index)
@@ -307,7 +313,7 @@ class Batcher:
     def _score_wave(self) -> bool:
         """Score the next rows that fit one step. False: no room beside the running answers."""
         scoring = self._scorings[0]
-        budget = POLITE_TOKENS if self.active else BATCH_TOKENS
+        budget = POLITE_TOKENS if self._watched() else BATCH_TOKENS
         wave = _wave(scoring.waiting, budget)
         if not self._make_room(sum(len(row.prompt) + len(row.target) for row in wave)):
             return False

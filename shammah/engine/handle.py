@@ -112,14 +112,22 @@ class Engine:
         return not self._reader.done()
 
     async def generate(
-        self, prompt: Sequence[int], sampling: Sampling
+        self, prompt: Sequence[int], sampling: Sampling, *, watched: bool = True
     ) -> AsyncGenerator[str | Finished, None]:
-        """Pieces of text, then `Finished`. Leaving the iteration early cancels the answer."""
+        """Pieces of text, then `Finished`. Leaving the iteration early cancels the answer.
+
+        Args:
+            watched: somebody reads along, so that other work must go on in small steps.
+        """
         number, queue = self._open()
         finished = False
         try:
             await self._send(
-                id=number, op="generate", prompt=list(prompt), sampling=asdict(sampling)
+                id=number,
+                op="generate",
+                prompt=list(prompt),
+                sampling=asdict(sampling),
+                watched=watched,
             )
             while True:
                 message = _checked(await queue.get())
@@ -146,7 +154,7 @@ class Engine:
     async def answer(self, prompt: Sequence[int], sampling: Sampling) -> tuple[str, Finished]:
         """The whole answer at once."""
         pieces: list[str] = []
-        async for part in self.generate(prompt, sampling):
+        async for part in self.generate(prompt, sampling, watched=False):
             if isinstance(part, Finished):
                 return "".join(pieces), part
             pieces.append(part)

@@ -38,6 +38,7 @@ class Generate:
     id: int
     prompt: list[int]
     sampling: Sampling
+    watched: bool = True  # somebody reads along: no other work may make its tokens wait long
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ class Score:
 
 
 def parse_generate(message: dict[str, Any]) -> Generate:
-    return Generate(message["id"], message["prompt"], Sampling(**message["sampling"]))
+    return Generate(
+        message["id"], message["prompt"], Sampling(**message["sampling"]), message["watched"]
+    )
 
 
 def parse_score(message: dict[str, Any]) -> Score:

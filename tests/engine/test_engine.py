@@ -196,7 +196,7 @@ async def test_a_cancelled_answer_ends_within_a_token(embedded_base: Path) -> No
         tell(id=1, op="load", path=str(embedded_base), **load)
         json.loads(child.stdout.readline())
         sampling = {"max_tokens": 400, "temperature": 0.0, "stop": []}
-        tell(id=2, op="generate", prompt=[1, 2, 3], sampling=sampling)
+        tell(id=2, op="generate", prompt=[1, 2, 3], sampling=sampling, watched=True)
         for _ in range(3):
             json.loads(child.stdout.readline())
         tell(op="cancel", target=2)
