@@ -175,23 +175,29 @@ class Serving:
             return self._seat
 
     async def _start(self, servable: Servable) -> Engine:
-        """A new engine, warm. One that still answers shares the cores with it."""
+        """A new engine, warm. One that still answers shares the cores with it.
+
+        If it fails or nobody wants it any more, nothing of it stays.
+        """
         before = self._state
         old = self._seat.engine if self._seat and self._seat.engine.alive else None
         beside = [old] if old else []
         self._state = "loading" if self._seat is None else "swapping"
         await _share_cores(beside, shared=True)
+        engine: Engine | None = None
         try:
             engine = await Engine.start(servable.gguf, self._config)
-        except ShammahError as error:
-            self._problem = error.message
-            self._state = before if old else "failed"
-            await _share_cores(beside, shared=False)
+            await _share_cores([engine] if old else [], shared=True)
+            await warm_up(engine, servable.template)
+        except BaseException as error:
+            if isinstance(error, ShammahError):
+                self._problem = error.message
+            self._state = before if old or not isinstance(error, ShammahError) else "failed"
+            if engine:
+                self._spawn(engine.close())
+            self._spawn(_share_cores(beside, shared=False))
             raise
         self._problem = None
-        if old:
-            await _share_cores([engine], shared=True)
-        await warm_up(engine, servable.template)
         return engine
 
     def _install(self, servable: Servable, engine: Engine) -> None:

@@ -24,7 +24,7 @@ from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.servable import Servable
 from shammah_daemon.serving import Serving
 
-CONFIG = EngineConfig(context_tokens=512, slots=4)
+CONFIG = EngineConfig(context_tokens=512, slots=4, threads=2)
 PROMPT = [1, 4093, 198, 19556, 2, 198]
 LONG = 400
 
@@ -70,6 +70,13 @@ def engines() -> list[psutil.Process]:
         for child in psutil.Process().children()
         if child.status() != psutil.STATUS_ZOMBIE and "shammah.engine" in child.cmdline()
     ]
+
+
+async def threads(serving: Serving) -> int:
+    """With how many the active engine computes."""
+    async with serving.borrow() as lease:
+        count: int = (await lease.engine.stats())["threads"]
+        return count
 
 
 async def alone(servable: Servable, max_tokens: int) -> str:
@@ -187,6 +194,31 @@ async def test_a_file_that_cannot_be_loaded_leaves_the_old_one_serving(
     assert (await answer(serving))[0] == 1
     assert serving.status().state == "ready"
     await serving.close()
+
+
+async def test_a_swap_that_is_given_up_leaves_the_old_engine_as_it_was(
+    serving: Serving, new: Servable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await answer(serving)
+    [before] = engines()
+    warming = asyncio.Event()
+
+    async def warm_up_for_ever(_engine: Engine, _template: ChatTemplate) -> None:
+        warming.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("shammah_daemon.serving.warm_up", warm_up_for_ever)
+    swap = asyncio.create_task(serving.use(new))
+    await warming.wait()
+    assert await threads(serving) == 1
+    swap.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await swap
+    while engines() != [before] or await threads(serving) != 2:
+        await asyncio.sleep(0.01)
+    assert serving.status().state == "ready"
+    assert serving.status().problem is None
+    assert (await answer(serving))[0] == 1
 
 
 async def test_a_killed_engine_fails_its_answers_and_the_next_request_starts_another(
