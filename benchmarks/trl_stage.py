@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--settings", choices=("tuned", "defaults"), required=True)
     options = parser.parse_args(arguments)
     make = tuned if options.settings == "tuned" else defaults
+    stage.begin()
     stage.run(lambda _stop: train(options.job_dir, options.base_dir / "train", make))
 
 

@@ -1,9 +1,10 @@
 """What every stage child shares: JSON lines on stdout, dying with its parent, stopping on SIGTERM.
 
 A stage is one step of a job (or the preparation of a base) that runs in a process of its own.
-It prints `{"kind": "progress", ...}` lines and at last one `{"kind": "result", ...}` or
-`{"kind": "error", "type", "message", "hint"}` line. One that is started ahead of its work reads a
-JSON line from stdin when it is ready for it. Knows nothing about what a stage does.
+It prints `{"kind": "started"}`, then `{"kind": "progress", ...}` lines and at last one
+`{"kind": "result", ...}` or `{"kind": "error", "type", "message", "hint"}` line. One that is started
+ahead of its work reads a JSON line from stdin when it is ready for it. Knows nothing about what a
+stage does.
 """
 
 from __future__ import annotations
@@ -48,6 +49,14 @@ class Stopped(Exception):
     """The stage ended early, on request, with everything on disk to go on later."""
 
 
+def begin() -> None:
+    """Tie this process to its parent and say so. The first thing that a stage does, before imports
+    that take seconds: whoever stops a child with SIGSTOP waits for it, or a parent that is killed
+    would leave it stopped for ever."""
+    die_with_parent()
+    _emit({"kind": "started"})
+
+
 def receive(stop: Stop) -> dict[str, Any]:
     """What the parent asks for, when it does. Until then SIGTERM ends the process at once.
 
@@ -71,8 +80,7 @@ def report(**fields: Any) -> None:
 
 
 def run(stage: Callable[[Stop], dict[str, Any]]) -> NoReturn:
-    """Run `stage`, report its result or its error, and exit 0, 1 or `STOPPED`."""
-    die_with_parent()
+    """After `begin`: run `stage`, report its result or its error, and exit 0, 1 or `STOPPED`."""
     stop = Stop()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's to handle

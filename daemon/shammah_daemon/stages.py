@@ -22,6 +22,7 @@ from shammah.errors import JobError
 from shammah.stage import STOPPED
 from shammah.training.spec import CHILD_ENVIRONMENT
 from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.uninterrupted import uninterrupted
 
 log = structlog.get_logger()
 
@@ -141,6 +142,13 @@ class Stages:
                 env={**os.environ, **CHILD_ENVIRONMENT, "PYTHONSAFEPATH": "1"},
             )  # fmt: skip
         log.info("stage started", stage=arguments[:2], pid=process.pid)
+        # Only then may it be stopped while an answer is given: see `stage.begin`.
+        assert process.stdout is not None
+        try:
+            await process.stdout.readline()
+        except asyncio.CancelledError:
+            await uninterrupted(_end(process))
+            raise
         background = contextlib.ExitStack()
         background.enter_context(self._courtesy.background(process.pid))
         return _Child(tuple(arguments), process, background)

@@ -29,6 +29,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     # Slabs are merged in parallel; BLAS threads of their own would only fight over the cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    stage.begin()
     stage.run(partial(arguments.stage, arguments))
 
 

@@ -21,6 +21,7 @@ def main(arguments: list[str]) -> None:
     train = commands.add_parser("train")
     train.add_argument("base_dir", type=Path)
     options = parser.parse_args(arguments)
+    stage.begin()
     # torch takes a second to import: not before the arguments are known to be right
     if options.command == "prepare":
         from shammah.training.prepare import prepare_base

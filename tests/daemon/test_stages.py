@@ -51,6 +51,9 @@ def work(stop):
     return {"answer": 42, "safe_path": sys.flags.safe_path, "padding": "p" * 200_000}
 
 if __name__ == "__main__":
+    if sys.argv[1] == "starts late":
+        time.sleep(0.5)
+    stage.begin()
     stage.run(work)
 """
 
@@ -222,6 +225,23 @@ async def test_closing_ends_the_one_that_waits(run: Run, tmp_path: Path) -> None
     pid = await ahead(run.stages, ["stage_program", "is asked", str(tmp_path)])
     await run.stages.close()
     assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SIGSTOP shows in /proc only on Linux")
+async def test_a_stage_is_not_stopped_before_it_would_die_with_its_parent(
+    tmp_path: Path, run: Run
+) -> None:
+    courtesy = Courtesy()
+    run = Run(Stages(courtesy, tmp_path), tmp_path)
+    with courtesy.answering():
+        task = asyncio.create_task(run("starts late"))
+        while not (found := children()):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert found[0].status() != psutil.STATUS_STOPPED
+        while found[0].status() != psutil.STATUS_STOPPED:
+            await asyncio.sleep(0.01)
+    assert (await task)["answer"] == 42
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SIGSTOP shows in /proc only on Linux")

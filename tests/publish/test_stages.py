@@ -54,7 +54,8 @@ def test_an_adapter_becomes_a_servable_file(base: Path, job: Path) -> None:
     served = (job / "model-Q8_0.gguf").read_bytes()
     assert lines[-1]["size_bytes"] == len(served)
     assert lines[-1]["sha256"] == hashlib.sha256(served).hexdigest()
-    assert {line["stage"] for line in lines[:-1]} == {"quantizing"}
+    assert {line["stage"] for line in lines[1:-1]} == {"quantizing"}
+    assert lines[0] == {"kind": "started"}
     assert sorted(path.name for path in job.iterdir()) == [
         "adapter", "adapter.gguf", "merged-F16.gguf", "model-Q8_0.gguf",
     ]  # fmt: skip
@@ -115,6 +116,7 @@ def test_sigterm_ends_a_stage_soon_and_leaves_nothing_behind(
     stage_command = command(stage, job, base if stage == "merge" else "Q8_0")
     with subprocess.Popen(stage_command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
+        child.stdout.readline()  # it has started
         child.stdout.readline()  # the first progress: the file is being written
         child.send_signal(signal.SIGTERM)
         assert child.wait(timeout=10) == STOPPED

@@ -83,7 +83,7 @@ def test_a_job_ended_by_a_signal_goes_on_to_the_same_bytes(
     assert any((job_dir / "checkpoints").iterdir())
 
     output, _ = _spawn(job_dir, base_dir).communicate()
-    first, *_, result = map(json.loads, output.splitlines())
+    _started, first, *_, result = map(json.loads, output.splitlines())
     assert first["step"] > 20
     assert (result["kind"], result["steps"]) == ("result", 45)
     assert (job_dir / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
