@@ -2,9 +2,9 @@
 
 A stage is one step of a job (or the preparation of a base) that runs in a process of its own.
 It prints `{"kind": "started"}`, then `{"kind": "progress", ...}` lines and at last one
-`{"kind": "result", ...}` or `{"kind": "error", "type", "message", "hint"}` line. One that is started
-ahead of its work reads a JSON line from stdin when it is ready for it. Knows nothing about what a
-stage does.
+`{"kind": "result", ...}` or `{"kind": "error", "type", "message", "hint"}` line. One that is
+started ahead of its work reads a JSON line from stdin when it is ready for it. Knows nothing about
+what a stage does.
 """
 
 from __future__ import annotations
