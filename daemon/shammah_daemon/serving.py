@@ -179,7 +179,6 @@ class Serving:
 
         If it fails or nobody wants it any more, nothing of it stays.
         """
-        before = self._state
         old = self._seat.engine if self._seat and self._seat.engine.alive else None
         beside = [old] if old else []
         self._state = "loading" if self._seat is None else "swapping"
@@ -190,9 +189,10 @@ class Serving:
             await _share_cores([engine] if old else [], shared=True)
             await warm_up(engine, servable.template)
         except BaseException as error:
+            self._state = "ready" if self._seat else "stopped"
             if isinstance(error, ShammahError):
                 self._problem = error.message
-            self._state = before if old or not isinstance(error, ShammahError) else "failed"
+                self._state = "ready" if old else "failed"
             if engine:
                 self._spawn(engine.close())
             self._spawn(_share_cores(beside, shared=False))

@@ -152,7 +152,7 @@ class Engine:
                 self._write(op="cancel", target=number)
 
     async def answer(self, prompt: Sequence[int], sampling: Sampling) -> tuple[str, Finished]:
-        """The whole answer at once."""
+        """The whole answer at once; nobody reads along."""
         pieces: list[str] = []
         async for part in self.generate(prompt, sampling, watched=False):
             if isinstance(part, Finished):

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,29 +197,53 @@ async def test_a_file_that_cannot_be_loaded_leaves_the_old_one_serving(
     await serving.close()
 
 
-async def test_a_swap_that_is_given_up_leaves_the_old_engine_as_it_was(
+@asynccontextmanager
+async def given_up(
     serving: Serving, new: Servable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await answer(serving)
-    [before] = engines()
+) -> AsyncIterator[None]:
+    """A swap to `new` that gets no further than its warm-up, and ends with the block."""
     warming = asyncio.Event()
 
     async def warm_up_for_ever(_engine: Engine, _template: ChatTemplate) -> None:
         warming.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("shammah_daemon.serving.warm_up", warm_up_for_ever)
-    swap = asyncio.create_task(serving.use(new))
-    await warming.wait()
-    assert await threads(serving) == 1
-    swap.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await swap
+    with monkeypatch.context() as patch:
+        patch.setattr("shammah_daemon.serving.warm_up", warm_up_for_ever)
+        swap = asyncio.create_task(serving.use(new))
+        await warming.wait()
+        yield
+        swap.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await swap
+
+
+async def test_a_swap_that_is_given_up_leaves_the_old_engine_as_it_was(
+    serving: Serving, new: Servable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await answer(serving)
+    [before] = engines()
+    async with given_up(serving, new, monkeypatch):
+        assert await threads(serving) == 1
     while engines() != [before] or await threads(serving) != 2:
         await asyncio.sleep(0.01)
     assert serving.status().state == "ready"
     assert serving.status().problem is None
     assert (await answer(serving))[0] == 1
+
+
+async def test_without_room_for_two_a_swap_that_is_given_up_brings_the_old_file_back(
+    old: Servable, new: Servable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = Cramped(CONFIG, Courtesy())
+    serving.want(old)
+    await answer(serving)
+    async with given_up(serving, new, monkeypatch):
+        pass
+    assert serving.status().state == "loading"  # the next request does that
+    assert (await answer(serving))[0] == 1
+    assert serving.status().state == "ready"
+    await serving.close()
 
 
 async def test_a_killed_engine_fails_its_answers_and_the_next_request_starts_another(

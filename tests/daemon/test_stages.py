@@ -227,6 +227,16 @@ async def test_closing_ends_the_one_that_waits(run: Run, tmp_path: Path) -> None
     assert not psutil.pid_exists(pid)
 
 
+async def test_one_that_is_given_up_while_it_starts_leaves_no_child(run: Run) -> None:
+    task = asyncio.create_task(run("starts late"))
+    while not children():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert children() == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="SIGSTOP shows in /proc only on Linux")
 async def test_a_stage_is_not_stopped_before_it_would_die_with_its_parent(
     tmp_path: Path, run: Run
