@@ -1,4 +1,5 @@
-"""Starts and stops the daemon as a detached process; knows nothing about what it serves."""
+"""Starts and stops the daemon, as a detached process or through the system's service manager
+where it is installed there; knows nothing about what it serves."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from shammah.client import Client
 from shammah.errors import ConfigError, DaemonUnreachable, ShammahError
 from shammah.paths import Paths
 from shammah.protocol import Health
+from shammah.service.keeper import Keeper, keeper_of
 
 Say = Callable[[str], None]
 
@@ -64,10 +66,15 @@ def ensure_running(paths: Paths, say: Say) -> Client:
         ConfigError: the daemon refuses its configuration.
         DaemonUnreachable: the daemon ended, or does not answer in time.
     """
-    health = _health(paths)
+    health = health_of(paths)
     if health is None:
         paths.create()
-        _wait_until_ready(paths, _spawn(paths), say)
+        if keeper := keeper_of(paths.data_dir):
+            keeper.start()
+            _wait_until_ready(paths, lambda: _check_kept(keeper), say)
+        else:
+            spawned = _spawn(paths)
+            _wait_until_ready(paths, lambda: _check_spawned(spawned), say)
     elif health.version != __version__:
         say(
             f"the daemon is shammah {health.version}, this is {__version__}: "
@@ -78,7 +85,7 @@ def ensure_running(paths: Paths, say: Say) -> Client:
 
 def start(paths: Paths, say: Say) -> None:
     """Start the daemon, or say that it runs already."""
-    health = _health(paths)
+    health = health_of(paths)
     if health is not None:
         say(f"the daemon is running already (pid {health.pid})")
         return
@@ -93,14 +100,30 @@ def stop(paths: Paths, say: Say) -> None:
         DaemonUnreachable: there is none.
         ShammahError: it is still there after `STOP_SECONDS`.
     """
-    health = _health(paths)
-    if health is None:
+    if not end(paths):
         raise DaemonUnreachable(
             f"no daemon answers on {paths.socket}", hint="start it with 'shammah daemon start'"
         )
-    pid = health.pid
-    with suppress(ProcessLookupError):  # it ended by itself after it answered
-        os.kill(pid, signal.SIGTERM)
+    say("the daemon has stopped")
+
+
+def end(paths: Paths) -> bool:
+    """End the daemon, whoever started it, and wait until its process is gone; whether there was
+    one. A service is ended by its manager, which would start it again or call it failed."""
+    health = health_of(paths)
+    keeper = keeper_of(paths.data_dir)
+    if kept := keeper is not None and keeper.state().running:
+        assert keeper is not None
+        keeper.stop()
+    if health is not None:
+        _end_process(health.pid, paths)
+    return kept or health is not None
+
+
+def _end_process(pid: int, paths: Paths) -> None:
+    if not _has_ended(pid):
+        with suppress(ProcessLookupError):  # it ended by itself after it answered
+            os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while not _has_ended(pid):
         if time.monotonic() > deadline:
@@ -109,13 +132,12 @@ def stop(paths: Paths, say: Say) -> None:
                 hint=f"see {paths.log_file}, or end it with 'kill -KILL {pid}'",
             )
         time.sleep(_POLL_SECONDS)
-    say("the daemon has stopped")
 
 
 def restart(paths: Paths, say: Say) -> None:
     """Stop the daemon if there is one, and start it."""
-    if _health(paths) is not None:
-        stop(paths, say)
+    if end(paths):
+        say("the daemon has stopped")
     start(paths, say)
 
 
@@ -127,7 +149,7 @@ def _has_ended(pid: int) -> bool:
         return True
 
 
-def _health(paths: Paths) -> Health | None:
+def health_of(paths: Paths) -> Health | None:
     """What the daemon says of itself; None if there is none."""
     if not _listens(paths.socket):
         return None
@@ -163,23 +185,39 @@ def _spawn(paths: Paths) -> _Spawned:
     return _Spawned(process, errors, offset)
 
 
-def _wait_until_ready(paths: Paths, spawned: _Spawned, say: Say) -> None:
-    """Wait for an answer on the socket, whoever started the daemon that gives it."""
+def _wait_until_ready(paths: Paths, check: Callable[[], None], say: Say) -> None:
+    """Wait for an answer on the socket, whoever started the daemon that gives it.
+
+    Args:
+        check: raises what there is to say when no answer can come any more.
+    """
     began = time.monotonic()
     remind_at = _QUIET_SECONDS
-    while _health(paths) is None:
+    while health_of(paths) is None:
         waited = time.monotonic() - began
-        if spawned.process.poll() is not None and not _lost_the_race(spawned):
-            raise _start_error(spawned)
+        check()
         if waited > START_SECONDS:
             raise DaemonUnreachable(
                 f"the daemon does not answer after {START_SECONDS:.0f} s",
-                hint=f"see {spawned.errors}",
+                hint=f"see {paths.logs}",
             )
         if waited > remind_at:
             say(f"starting the daemon ({waited:.0f} s)")
             remind_at += _REMIND_SECONDS
         time.sleep(_POLL_SECONDS)
+
+
+def _check_kept(keeper: Keeper) -> None:
+    if not keeper.state().running:
+        raise DaemonUnreachable(
+            f"the daemon ended while {keeper.name} started it",
+            hint="'shammah daemon run' says why",
+        )
+
+
+def _check_spawned(spawned: _Spawned) -> None:
+    if spawned.process.poll() is not None and not _lost_the_race(spawned):
+        raise _start_error(spawned)
 
 
 def _lost_the_race(spawned: _Spawned) -> bool:

@@ -28,6 +28,9 @@ STOPPED = 75
 
 _PR_SET_PDEATHSIG = 1
 
+#: In a child's environment: the process id of the parent that it is to end with.
+_PARENT = "SHAMMAH_PARENT"
+
 #: What the thread that watches stdin has read (not on Linux, where nothing watches it).
 _lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -47,6 +50,15 @@ class Stop:
 
 class Stopped(Exception):
     """The stage ended early, on request, with everything on disk to go on later."""
+
+
+def child_environment() -> dict[str, str]:
+    """What a parent gives its children: who it is, and no module path from the present folder.
+
+    Not PYTHONUNBUFFERED: Python would not write the rest of a line that SIGSTOP has interrupted.
+    """
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    return {**kept, "PYTHONSAFEPATH": "1", _PARENT: str(os.getpid())}
 
 
 def begin() -> None:
@@ -100,12 +112,15 @@ def run(stage: Callable[[Stop], dict[str, Any]]) -> NoReturn:
 def die_with_parent() -> None:
     """End this process when its parent ends, also while it is stopped by SIGSTOP (Linux).
 
+    Whether it had ended before that was asked for, its number tells, which is in our environment:
+    an orphan's new parent may be any process that reaps, and in a container a rightful one is 1.
+
     Elsewhere a thread waits for the end of stdin, which the parent holds open.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:
-            os._exit(1)  # the parent was gone before we asked
+        if os.environ.get(_PARENT, str(os.getppid())) != str(os.getppid()):
+            os._exit(1)
     else:
         threading.Thread(target=_exit_at_end_of_stdin, daemon=True).start()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from socket import socket
+from types import FrameType
 
 import uvicorn
 
@@ -26,6 +29,7 @@ from shammah_daemon.comparing import Comparing
 from shammah_daemon.corrections import Corrections
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
+from shammah_daemon.ending import GRACE_SECONDS, Ending
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.hub import Hub
 from shammah_daemon.inbox import Inbox
@@ -39,10 +43,8 @@ from shammah_daemon.services import Services
 from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
+from shammah_daemon.systemd import Systemd
 from shammah_daemon.unlearned import Unlearned
-
-#: How long running answers may take to finish when the daemon is told to stop.
-GRACE_SECONDS = 10
 
 
 def main() -> None:
@@ -59,6 +61,22 @@ def main() -> None:
 class Server(uvicorn.Server):
     """uvicorn, ending by return: its own way is to end by the signal, before we have cleaned up."""
 
+    def __init__(
+        self, config: uvicorn.Config, ending: Ending, on_started: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._ending = ending
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Not uvicorn's own, which sse_starlette extends by cutting every stream at once."""
+        self.should_exit = True
+        self._ending.tell()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
@@ -74,14 +92,18 @@ def run(paths: Paths) -> None:
     with only_daemon(paths), listening(paths) as listener:
         logs.configure(paths.log_file, config.daemon.log_level)
         store = Store.open(paths.database)
+        ending = Ending()
+        application = app.create(lambda: build(paths, config, store), ending)
         server = Server(
             uvicorn.Config(
-                app.create(lambda: build(paths, config, store)),
+                application,
                 log_config=None,
                 access_log=False,
-                timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_graceful_shutdown=GRACE_SECONDS + 1,  # what was cut short is told so
                 lifespan="on",
-            )
+            ),
+            ending,
+            on_started=lambda: application.state.services.systemd.ready(),
         )
         asyncio.run(server.serve(sockets=[listener]))
         if not server.started:
@@ -109,12 +131,15 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     learning = Learning(config, database, serving, aftercare, anticipation, supervisor.submit)
     chat = Chat(config.chat, serving, database, Corrections(config.learning, database))
     supervisor.on_finished = learning.start_if_due
+    systemd = Systemd(serving, os.environ)
+    joblog.observers.append(systemd.job_changed)
     return Services(
         paths=paths,
         config=config,
         database=database,
         hub=hub,
         serving=serving,
+        stages=stages,
         chat=chat,
         learning=learning,
         inbox=Inbox(database),
@@ -124,6 +149,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         models=models,
         comparing=Comparing(config, database, models, serving, courtesy),
         supervisor=supervisor,
+        systemd=systemd,
         started=time.monotonic(),
     )
 

@@ -12,13 +12,14 @@ from fastapi import FastAPI
 from shammah import __version__
 from shammah.errors import ShammahError
 from shammah_daemon import failures
+from shammah_daemon.ending import Ending
 from shammah_daemon.routes import chat, inbox, jobs, learning, system, turns
 from shammah_daemon.services import Services
 
 log = structlog.get_logger()
 
 
-def create(build: Callable[[], Services]) -> FastAPI:
+def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
     """The application; `build` is called inside the running event loop."""
 
     @contextlib.asynccontextmanager
@@ -26,20 +27,18 @@ def create(build: Callable[[], Services]) -> FastAPI:
         services = build()
         app.state.services = services
         await _set_up_model(services)
-        background = [
+        work = [
             asyncio.create_task(_load_model(services)),
             asyncio.create_task(services.supervisor.run()),
         ]
+        alive = asyncio.create_task(services.systemd.keep_alive())
+        end = asyncio.create_task(ending.carry_out(services, work))
         try:
             yield
         finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
-            await services.anticipation.close()
-            await services.bases.close()
-            await services.serving.close()
-            services.database.close()
+            ending.answered()
+            await end
+            alive.cancel()
 
     app = FastAPI(title="Shammah", version=__version__, lifespan=lifespan)
     failures.install(app)
@@ -61,6 +60,7 @@ async def _load_model(services: Services) -> None:
     """Load what is to be served and prepare its base, while requests come in already."""
     try:
         await services.models.load()
+        services.systemd.tell()
         await services.learning.start_if_due()
     except ShammahError as error:
         log.error("the model cannot be loaded", problem=error.message)

@@ -106,6 +106,10 @@ class Chat:
                 if not turn.saved:
                     self._save_later(turn)
 
+    async def close(self) -> None:
+        """What a cancelled answer records is recorded."""
+        await asyncio.gather(*self._saving)
+
     @contextmanager
     def forgetting(self, texts: Texts) -> Iterator[None]:
         """Records nothing of `texts` of the answers that are under way while this lasts."""

@@ -22,6 +22,7 @@ class Hub:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._news = asyncio.Condition()
+        self._closed = False
 
     async def publish(
         self, job_id: int, kind: Literal["state", "progress"], data: dict[str, Any]
@@ -30,11 +31,17 @@ class Hub:
         async with self._news:
             self._news.notify_all()
 
+    async def close(self) -> None:
+        """The daemon ends: so does whoever follows."""
+        self._closed = True
+        async with self._news:
+            self._news.notify_all()
+
     async def follow(self, job_id: int | None, after: int) -> AsyncIterator[JobEvent]:
         """Events of a job until it ends, or of all jobs for ever; `after=-1`: only new ones."""
         if after < 0:
             after = await self._newest()
-        while True:
+        while not self._closed:
             seen = await self._newest()
             events = await self._after(after, job_id)
             for event in events:
@@ -65,7 +72,7 @@ class Hub:
     async def _wait(self, seen: int) -> None:
         """Until there is an event of any job that is newer than `seen`."""
         async with self._news:
-            if await self._newest() == seen:
+            if await self._newest() == seen and not self._closed:
                 await self._news.wait()
 
 

@@ -33,6 +33,7 @@ class JobLog:
         self._paths = paths
         self._database = database
         self._hub = hub
+        self.observers: list[Callable[[Job], None]] = []  # of every change of state
 
     async def enter(self, job: Job, state: JobState) -> None:
         """The job goes on to `state`."""
@@ -62,6 +63,8 @@ class JobLog:
     async def announce(self, job: Job) -> None:
         """Say the job's state to who listens."""
         log.info("job", job=job.id, state=job.state, version=job.version, error=job.error)
+        for observe in self.observers:
+            observe(job)
         await self._hub.publish(
             job.id,
             "state",

@@ -20,7 +20,9 @@ from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning
 from shammah_daemon.models import Models
 from shammah_daemon.serving import Serving
+from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
+from shammah_daemon.systemd import Systemd
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Services:
     database: Database
     hub: Hub
     serving: Serving
+    stages: Stages
     chat: Chat
     learning: Learning
     inbox: Inbox
@@ -41,6 +44,7 @@ class Services:
     models: Models
     comparing: Comparing
     supervisor: Supervisor
+    systemd: Systemd
     started: float  # time.monotonic()
 
 

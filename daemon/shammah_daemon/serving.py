@@ -57,6 +57,7 @@ class Serving:
         self._config = config
         self._courtesy = courtesy
         self._seat: Seat | None = None
+        self._retired: list[Seat] = []  # that still answer
         self._wanted: Servable | None = None
         self._changing = asyncio.Lock()
         self._draining = False  # new requests wait for the engine that is to come
@@ -142,6 +143,11 @@ class Serving:
             problem=self._problem,
         )
 
+    def interrupt(self, reason: ShammahError) -> None:
+        """End every answer; who waits for one gets `reason`."""
+        for seat in [*self._retired, *([self._seat] if self._seat else [])]:
+            seat.engine.interrupt(reason)
+
     async def close(self) -> None:
         async with self._changing:
             if self._seat:
@@ -211,6 +217,7 @@ class Serving:
             if old.leases == 0:
                 self._retire(old)
             else:
+                self._retired.append(old)
                 self._spawn(_share_cores((engine, old.engine), shared=True))
 
     async def _replace_in_place(self, servable: Servable) -> None:
@@ -228,6 +235,7 @@ class Serving:
             self._draining = False  # a failed start leaves a dead seat: the next request revives it
 
     def _retire(self, seat: Seat) -> None:
+        self._retired = [one for one in self._retired if one is not seat]
         self._spawn(seat.engine.close())
         if self._seat and self._seat is not seat:
             self._spawn(_share_cores([self._seat.engine], shared=False))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import structlog
 
 from shammah import errors
 from shammah.errors import JobError
-from shammah.stage import STOPPED
+from shammah.stage import STOPPED, child_environment
 from shammah.training.spec import CHILD_ENVIRONMENT
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.uninterrupted import uninterrupted
@@ -56,8 +55,8 @@ class _Child:
             await self.process.stdin.drain()
 
     async def end(self) -> None:
-        with self.background:
-            await _end(self.process)
+        self.background.close()  # a child that chat has stopped would not hear that it is to end
+        await _end(self.process)
         log.info("stage ended", stage=self.arguments[:2], code=self.process.returncode)
 
 
@@ -70,6 +69,7 @@ class Stages:
         self._changing = asyncio.Lock()  # what is started ahead
         self._ahead: _Child | None = None
         self._expiry: asyncio.Task[None] | None = None
+        self._processes: list[asyncio.subprocess.Process] = []
 
     async def run(
         self,
@@ -108,6 +108,14 @@ class Stages:
         async with self._changing:
             await self._end_ahead()
 
+    def kill(self) -> None:
+        """End every child without a checkpoint: the one before must do."""
+        for process in self._living():
+            process.kill()
+
+    def _living(self) -> list[asyncio.subprocess.Process]:
+        return [process for process in self._processes if process.returncode is None]
+
     async def _end_ahead(self) -> None:
         if child := self._leave_ahead():
             await child.end()
@@ -139,8 +147,9 @@ class Stages:
                 sys.executable, "-m", *arguments,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
                 limit=LINE_LIMIT_BYTES, start_new_session=True,
-                env={**os.environ, **CHILD_ENVIRONMENT, "PYTHONSAFEPATH": "1"},
+                env={**child_environment(), **CHILD_ENVIRONMENT},
             )  # fmt: skip
+        self._processes = [*self._living(), process]
         log.info("stage started", stage=arguments[:2], pid=process.pid)
         # Only then may it be stopped while an answer is given: see `stage.begin`.
         assert process.stdout is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
@@ -45,13 +47,73 @@ def restart() -> None:
     launch.restart(Paths.from_environment(), output.say)
 
 
+@app.command()
+def install(
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the service file, and install nothing.")
+    ] = False,
+    now: Annotated[bool, typer.Option("--now/--no-start", help="Start it at once.")] = True,
+) -> None:
+    """Keep the daemon running: a systemd user unit, or a launchd agent on macOS."""
+    from shammah import installing
+    from shammah.service import keeper
+    from shammah.service.installation import Installation
+
+    paths, system = Paths.from_environment(), keeper.of_platform()
+    if show:
+        print(system.text(Installation.present(paths)), end="")
+    else:
+        installing.install(paths, system, output.say, now=now)
+
+
+@app.command()
+def uninstall() -> None:
+    """Stop the service and remove it; the daemon starts by itself when it is needed."""
+    from shammah import installing
+    from shammah.service import keeper
+
+    installing.uninstall(keeper.of_platform(), output.say)
+
+
+@app.command("status")
+def daemon_status(as_json: output.Json = False) -> None:
+    """Show whether the daemon runs, and whether it is installed as a service."""
+    from shammah import launch
+
+    paths = Paths.from_environment()
+    health = launch.health_of(paths)
+    if as_json:
+        daemon = health.model_dump(mode="json") if health else None
+        output.print_json({"daemon": daemon, "service": _service(paths)})
+    else:
+        print(f"daemon: running (pid {health.pid})" if health else "daemon: not running")
+        print(_service_line(paths))
+
+
 def status(as_json: output.Json = False) -> None:
     """Show the daemon, the model, and how far the next lesson is."""
     with running() as client:
         now = client.status()
+    paths = Paths.from_environment()
     if as_json:
-        output.print_json(now)
+        output.print_json(now.model_dump(mode="json") | {"service": _service(paths)})
     else:
         from shammah.repl import views
 
         print(views.status(now))
+        print(_service_line(paths))
+
+
+def _service(paths: Paths) -> dict[str, Any]:
+    from shammah.service import keeper
+
+    system = keeper.of_platform()
+    state = keeper.state_for(system, paths.data_dir)
+    return {"manager": system.name, **asdict(state), "file": str(state.file)}
+
+
+def _service_line(paths: Paths) -> str:
+    from shammah.service import keeper
+
+    state = keeper.state_for(keeper.of_platform(), paths.data_dir)
+    return f"service: {keeper.in_words(state)}"

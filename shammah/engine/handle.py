@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,8 @@ import structlog
 from shammah import errors
 from shammah.config import EngineConfig
 from shammah.engine.requests import Sampling, ScoreRow
-from shammah.errors import EngineCrashed
+from shammah.errors import EngineCrashed, ShammahError
+from shammah.stage import child_environment
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ class Engine:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "shammah.engine",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_LIMIT_BYTES,
-            env={**os.environ, "PYTHONSAFEPATH": "1"}, start_new_session=True,
+            env=child_environment(), start_new_session=True,
         )  # fmt: skip
         engine = cls(process, path)
         try:
@@ -212,6 +212,11 @@ class Engine:
         """memory_bytes of the child, the number of active answers and that of threads."""
         return await self._ask("stats")
 
+    def interrupt(self, reason: ShammahError) -> None:
+        """End every answer that is under way: who waits for it gets `reason`."""
+        for queue in self._pending.values():
+            queue.put_nowait(_error(reason))
+
     async def close(self) -> None:
         """End the child; what was in flight gets `EngineCrashed`."""
         if self._process.returncode is None:
@@ -261,15 +266,17 @@ class Engine:
         code = await self._process.wait()
         error = _crashed(code)
         log.info("engine ended", pid=self.pid, code=code, in_flight=len(self._pending))
-        for queue in self._pending.values():
-            queue.put_nowait(
-                {
-                    "event": "error",
-                    "type": type(error).__name__,
-                    "message": error.message,
-                    "hint": error.hint,
-                }
-            )
+        self.interrupt(error)
+
+
+def _error(error: ShammahError) -> Message:
+    """As the child says it."""
+    return {
+        "event": "error",
+        "type": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+    }
 
 
 def _crashed(code: int | None) -> EngineCrashed:

@@ -1,0 +1,1 @@
+"""The daemon as a service that the system keeps running; knows nothing about what it serves."""
