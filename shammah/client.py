@@ -17,7 +17,9 @@ from pydantic import BaseModel
 from shammah import errors
 from shammah.errors import DaemonUnreachable, ShammahError
 from shammah.protocol import (
+    SIZE_HEADER,
     AddBaseRequest,
+    BackupRequest,
     BaseView,
     ChatCompletion,
     CompareRequest,
@@ -268,6 +270,13 @@ class Client:
 
     def health(self) -> Health:
         return self._call(Health, "GET", "/health")
+
+    @contextmanager
+    def backup(self, *, models: bool) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """A backup as it is made: how many bytes it is about, and the bytes."""
+        request = BackupRequest(models=models).model_dump()
+        with self._stream("POST", "/api/backup", request) as response:
+            yield int(response.headers[SIZE_HEADER]), response.iter_bytes()
 
     # transport
 

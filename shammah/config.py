@@ -5,11 +5,13 @@ Knows the keys, their defaults and their limits; does not know who reads them.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -125,6 +127,41 @@ class DaemonConfig(Section):
     )
 
 
+class NotifyConfig(Section):
+    desktop: bool = Field(
+        True, description="say on the desktop that a lesson was learned or rejected"
+    )
+    webhook: str = Field(
+        "",
+        description="address (https, or http on this machine) that is sent how a lesson ended: "
+        "numbers, no words; empty sends nothing",
+    )
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_safe(cls, url: str) -> str:
+        if not url or is_loopback(url) or (urlsplit(url).scheme == "https" and _host(url)):
+            return url
+        raise ValueError("must be an https address, or http on this machine")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an http or https address stays on this machine, by its name alone."""
+    host = _host(url)
+    try:
+        local = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+    return local and urlsplit(url).scheme in ("http", "https")
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 class Config(BaseSettings):
     """All settings, resolved."""
 
@@ -137,6 +174,7 @@ class Config(BaseSettings):
     learning: LearningConfig = LearningConfig()
     gate: GateConfig = GateConfig()
     daemon: DaemonConfig = DaemonConfig()
+    notify: NotifyConfig = NotifyConfig()
 
     @classmethod
     def settings_customise_sources(

@@ -11,7 +11,8 @@ ShammahError
 │   ├── EngineCrashed       the process ended while a request was in flight
 │   └── PromptTooLong       the newest message alone exceeds the context   HTTP 413
 ├── JobError                a stage of a job failed for a stated reason
-└── StorageError            the home folder cannot be written, disk full   HTTP 507
+├── StorageError            the home folder cannot be written, disk full   HTTP 507
+└── BackupError             a file that cannot be restored from
 """
 
 from __future__ import annotations
@@ -97,6 +98,10 @@ class StorageError(ShammahError):
     """The home folder cannot be written, or the disk is full."""
 
     http_status = 507
+
+
+class BackupError(ShammahError):
+    """A file that cannot be restored from."""
 
 
 def by_name(name: str) -> type[ShammahError]:

@@ -27,7 +27,8 @@ from shammah.service.keeper import Keeper, keeper_of
 Say = Callable[[str], None]
 
 #: `-P` keeps the folder the user happens to be in off the daemon's module path.
-COMMAND = (sys.executable, "-P", "-m", "shammah_daemon")
+PYTHON = (sys.executable, "-P", "-m")
+COMMAND = (*PYTHON, "shammah_daemon")
 
 #: What a daemon says on stderr when the lock of its home is taken.
 ANOTHER_RUNS = "another daemon is running"

@@ -16,6 +16,9 @@ from shammah.records import (
     Verdict,
 )
 
+#: How many bytes of files are in a backup that is sent.
+SIZE_HEADER = "Shammah-Size-Bytes"
+
 
 class ErrorBody(BaseModel):
     """The inside of OpenAI's error shape; `type` is the class name in `shammah.errors`."""
@@ -440,6 +443,12 @@ class Status(BaseModel):
     proposal: RollbackProposal | None = None
     home: str
     log_file: str
+
+
+class BackupRequest(BaseModel):
+    """POST /api/backup."""
+
+    models: bool = True  # the versions too; without them the base serves what is restored
 
 
 class Health(BaseModel):

@@ -104,7 +104,7 @@ class Daemon:
     @property
     def environment(self) -> dict[str, str]:
         """What a child needs to find this daemon."""
-        home = {"SHAMMAH_HOME": str(self.paths.data_dir)}
+        home = {"SHAMMAH_HOME": str(self.paths.data_dir), "SHAMMAH_NOTIFY__DESKTOP": "false"}
         return scrubbed_environment() | home | self.settings
 
     def start(self) -> None:

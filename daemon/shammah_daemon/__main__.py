@@ -20,9 +20,10 @@ from shammah.config import Config
 from shammah.errors import ShammahError
 from shammah.paths import Paths
 from shammah.store.database import Store
-from shammah_daemon import app, logs
+from shammah_daemon import app, logs, staged
 from shammah_daemon.aftercare import Aftercare
 from shammah_daemon.anticipation import Anticipation
+from shammah_daemon.backup import Backups
 from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
@@ -38,6 +39,7 @@ from shammah_daemon.judging import Judging
 from shammah_daemon.learning import Learning
 from shammah_daemon.lifecycle import listening, only_daemon
 from shammah_daemon.models import Models
+from shammah_daemon.notices import Notices
 from shammah_daemon.pipeline import Pipeline
 from shammah_daemon.services import Services
 from shammah_daemon.serving import Serving
@@ -91,6 +93,7 @@ def run(paths: Paths) -> None:
     config = settings.load(paths.config_file)
     with only_daemon(paths), listening(paths) as listener:
         logs.configure(paths.log_file, config.daemon.log_level)
+        staged.finish(paths)
         store = Store.open(paths.database)
         ending = Ending()
         application = app.create(lambda: build(paths, config, store), ending)
@@ -132,7 +135,8 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     chat = Chat(config.chat, serving, database, Corrections(config.learning, database))
     supervisor.on_finished = learning.start_if_due
     systemd = Systemd(serving, os.environ)
-    joblog.observers.append(systemd.job_changed)
+    notices = Notices(config.notify)
+    joblog.observers += [systemd.job_changed, notices.job_changed]
     return Services(
         paths=paths,
         config=config,
@@ -149,7 +153,9 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         models=models,
         comparing=Comparing(config, database, models, serving, courtesy),
         supervisor=supervisor,
+        backups=Backups(paths, database),
         systemd=systemd,
+        notices=notices,
         started=time.monotonic(),
     )
 

@@ -13,7 +13,7 @@ from shammah import __version__
 from shammah.errors import ShammahError
 from shammah_daemon import failures
 from shammah_daemon.ending import Ending
-from shammah_daemon.routes import chat, inbox, jobs, learning, system, turns
+from shammah_daemon.routes import backup, chat, inbox, jobs, learning, system, turns
 from shammah_daemon.services import Services
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
 
     app = FastAPI(title="Shammah", version=__version__, lifespan=lifespan)
     failures.install(app)
-    for module in (chat, turns, learning, inbox, jobs, system):
+    for module in (chat, turns, learning, inbox, jobs, system, backup):
         app.include_router(module.router)
     return app
 

@@ -7,6 +7,7 @@ what every lesson needs (replay, teacher, reference) in the background, once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -84,6 +85,18 @@ class Bases:
                 base = await _describe(embedded.NAME, path, engine)
             self._registry.save(base)
         return self._registry.get(embedded.NAME)
+
+    async def find_embedded(self) -> None:
+        """Where the embedded default lies now, if its package was moved or restored elsewhere."""
+        if embedded.NAME not in self._registry.names():
+            return
+        base = self._registry.get(embedded.NAME)
+        if Path(base.gguf).exists():
+            return
+        with contextlib.suppress(BaseModelError):  # who asks is told that it is gone
+            path = embedded.gguf()
+            if await asyncio.to_thread(sha256_of, path) == base.sha256:
+                self._registry.save(replace(base, gguf=str(path)))
 
     def names(self) -> list[str]:
         return self._registry.names()

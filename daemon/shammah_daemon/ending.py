@@ -68,6 +68,7 @@ class Ending:
         await self._answered.wait()
         hurry.cancel()
         await services.chat.close()
+        await services.notices.close()
         await services.serving.close()
         services.database.close()
         log.info("stopped")

@@ -41,6 +41,7 @@ class Models:
 
     async def set_up(self) -> None:
         """Know what the pointer says; at the very first start, register the embedded base."""
+        await self._bases.find_embedded()
         active = await self._database.run(lambda store: store.pointer.active())
         if active is None:
             base = await self._bases.ensure_embedded()

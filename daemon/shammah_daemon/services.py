@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from shammah.config import Config
 from shammah.paths import Paths
 from shammah_daemon.anticipation import Anticipation
+from shammah_daemon.backup import Backups
 from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
@@ -19,6 +20,7 @@ from shammah_daemon.hub import Hub
 from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning
 from shammah_daemon.models import Models
+from shammah_daemon.notices import Notices
 from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
@@ -44,7 +46,9 @@ class Services:
     models: Models
     comparing: Comparing
     supervisor: Supervisor
+    backups: Backups
     systemd: Systemd
+    notices: Notices
     started: float  # time.monotonic()
 
 

@@ -13,6 +13,7 @@ import typer
 
 from shammah import __version__
 from shammah.cli import (
+    backups,
     bases,
     config,
     daemon,
@@ -39,6 +40,8 @@ app.command("why")(questions.why)
 app.command("feedback")(feedback.feedback)
 app.command("train")(jobs.train)
 app.command("status")(daemon.status)
+app.command("backup")(backups.backup)
+app.command("restore")(backups.restore)
 app.command("tui")(monitor.tui)
 app.add_typer(examples.app, name="examples")
 app.add_typer(jobs.app, name="jobs")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,19 @@ class Connection:
 
     def close(self) -> None:
         self.database.close()
+
+    def copy_to(self, path: Path) -> None:
+        """Copy all that is committed to the file `path` (https://www.sqlite.org/backup.html)."""
+        with (
+            self.file_errors(),
+            closing(
+                sqlite3.connect(
+                    f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS
+                )
+            ) as source,
+            closing(sqlite3.connect(path)) as target,
+        ):
+            source.backup(target)
 
     def now(self) -> str:
         """The clock's time as the database keeps it: ISO 8601, UTC, milliseconds."""

@@ -97,6 +97,15 @@ class Store:
     def close(self) -> None:
         self._connection.close()
 
+    def copy_to(self, path: Path) -> None:
+        """Write a consistent copy of what is committed now, for the user alone.
+
+        May be called from any thread: it reads over a connection of its own, which in WAL mode no
+        writer waits for.
+        """
+        _make_private(path)
+        self._connection.copy_to(path)
+
     def transaction(self) -> AbstractContextManager[None]:
         """All writes of the block or none; blocks nest, and the outermost one makes it durable."""
         return self._connection.transaction()
