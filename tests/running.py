@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,11 +107,11 @@ class Daemon:
         home = {"SHAMMAH_HOME": str(self.paths.data_dir), "SHAMMAH_NOTIFY__DESKTOP": "false"}
         return scrubbed_environment() | home | self.settings
 
-    def start(self) -> None:
-        """Return when the daemon answers."""
+    def start(self, wrapper: Sequence[str] = ()) -> None:
+        """Return when the daemon answers, which `wrapper` runs if there is one."""
         with (self.paths.logs / "daemon.err").open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "shammah_daemon"],
+                [*wrapper, sys.executable, "-m", "shammah_daemon"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,

@@ -71,6 +71,7 @@ class Ending:
         await services.notices.close()
         await services.serving.close()
         services.database.close()
+        services.systemd.close()
         log.info("stopped")
 
     async def _hurry(self, stages: Stages) -> None:

@@ -21,7 +21,7 @@ from tenacity import (
     AsyncRetrying,
     retry_if_exception,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
 )
 
 from shammah.config import NotifyConfig, is_loopback
@@ -132,7 +132,7 @@ async def post(url: str, body: dict[str, Any]) -> None:
     host = urlsplit(url).hostname
     retrying = AsyncRetrying(
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential_jitter(FIRST_WAIT_SECONDS, max=30),
+        wait=wait_exponential(multiplier=FIRST_WAIT_SECONDS),
         retry=retry_if_exception(_may_pass),
         reraise=True,
     )

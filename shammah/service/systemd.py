@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 from subprocess import CompletedProcess
 
+from shammah.errors import UsageError
 from shammah.service.installation import Installation
 from shammah.service.keeper import WITHOUT, State, command, require_program, require_success
 
@@ -17,6 +18,7 @@ UNIT = "shammahd.service"
 
 _JOURNAL = "'journalctl --user --unit shammahd' may say why"
 _HOME = "Home="
+_NOT_IN_PROGRAMS = set("\"'\\")
 
 #: A file for each user whose services run without a session (loginctl(1)).
 _LINGER = Path("/var/lib/systemd/linger")
@@ -36,6 +38,12 @@ class Systemd:
         return cls(config / "systemd" / "user" / UNIT)
 
     def text(self, installation: Installation) -> str:
+        """Raises UsageError where the program's path holds what systemd takes in no program's."""
+        if set(str(installation.program)) & _NOT_IN_PROGRAMS:
+            raise UsageError(
+                f"systemd runs no program at {installation.program}",
+                hint="install Shammah in a folder without quotes and backslashes in its path",
+            )
         template = Template(files(__package__).joinpath(UNIT).read_text(encoding="utf-8"))
         variables = [f"{key}={value}" for key, value in installation.environment.items()]
         return template.substitute(
