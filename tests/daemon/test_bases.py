@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from shammah.config import EngineConfig
 from shammah.errors import BaseModelError, Conflict, ShammahError, StorageError, UsageError
 from shammah.paths import Paths
 from shammah.protocol import AddBaseRequest
+from shammah.records import Base
 from shammah_daemon.bases import Bases
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.stages import Stages
@@ -88,3 +90,27 @@ async def test_a_name_that_is_taken_is_refused(home: Paths, tiny_base: Path) -> 
     (home.base("new") / "base.json").touch()
     with pytest.raises(Conflict, match="'new' already"):
         await bases.add(AddBaseRequest(path=str(tiny_base), name="new"))
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_the_embedded_model_is_found_where_its_package_lies_now(
+    home: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    """As after a restore on another machine; another file is not taken for it."""
+    registry, courtesy = Registry(home), Courtesy()
+    package = tmp_path / "site-packages" / embedded.PACKAGE
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "model.gguf").write_bytes(b"weights")
+    monkeypatch.syspath_prepend(str(package.parent))
+    registry.save(
+        Base(
+            name=embedded.NAME, gguf="/gone/model.gguf", architecture="llama", parameters=1,
+            sha256=sha256(b"weights" if same else b"others").hexdigest(), size_bytes=7,
+            quantization="Q8_0", context_tokens=8, template="", bos_token="", eos_token="",
+        )
+    )  # fmt: skip
+    stages = Stages(courtesy, home.logs)
+    await Bases(home, registry, EngineConfig(), stages, courtesy).find_embedded()
+    found = registry.get(embedded.NAME).gguf
+    assert found == (str(package / "model.gguf") if same else "/gone/model.gguf")

@@ -53,6 +53,17 @@ async def test_a_follower_sees_every_event_once_and_ends_with_the_job(
         assert events[-1].data == {"state": "cancelled"}
 
 
+async def test_who_follows_without_an_end_ends_with_the_daemon(
+    hub: Hub, database: Database
+) -> None:
+    follower = asyncio.create_task(collect(hub, None))
+    await hub.publish(await new_job(database), "progress", {"fraction": 0.5})
+    await asyncio.sleep(0.05)
+    await hub.close()
+    [event] = await asyncio.wait_for(follower, 5)
+    assert event.data == {"fraction": 0.5}
+
+
 async def test_who_comes_late_gets_what_was_before(hub: Hub, database: Database) -> None:
     job_id = await new_job(database)
     await hub.publish(job_id, "progress", {"fraction": 0.5})

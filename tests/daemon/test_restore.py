@@ -20,6 +20,7 @@ from shammah.store.database import Store
 from shammah_daemon import archive, restore, staged
 from shammah_daemon.backup import Backups
 from shammah_daemon.database import Database
+from shammah_daemon.lifecycle import only_daemon
 from tests.running import home_in, scrubbed_environment
 
 
@@ -195,7 +196,7 @@ def test_interrupted_anywhere_it_is_the_old_home_or_the_new_one(
 def test_the_program_refuses_while_a_daemon_holds_the_home(home: Paths, backup: bytes) -> None:
     file = home.data_dir.parent / "backup.tar"
     file.write_bytes(backup)
-    with restore.only_daemon(home):
+    with only_daemon(home):
         ended = subprocess.run(
             [sys.executable, "-P", "-m", "shammah_daemon.restore", str(file)],
             env=scrubbed_environment() | {"SHAMMAH_HOME": str(home.data_dir)},

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from shammah.errors import BaseModelError, ShammahError, StorageError
-from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.courtesy import Courtesy, Manners
 from shammah_daemon.stages import ChildKilled, Stages
 
 #: A stage program: what it does is its first argument.
@@ -263,7 +264,20 @@ async def test_a_stage_is_stopped_while_an_answer_is_given(tmp_path: Path, run: 
     with courtesy.answering():
         await asyncio.sleep(0.05)
         assert child.status() == psutil.STATUS_STOPPED
-        task.cancel()  # a stopped child must still hear that it is to end
+        task.cancel()  # a stopped child must still hear that it is to end, and at once
+        began = time.monotonic()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert time.monotonic() - began < Manners().longest_wait_seconds / 2
+    assert not child.is_running()
+    assert (tmp_path / "checkpoint").exists()
+
+
+async def test_a_hurried_end_does_not_wait_for_a_stage(run: Run) -> None:
+    task = asyncio.create_task(run("ignores"))
+    child = await started(run)
+    task.cancel()
+    run.stages.kill()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert not child.is_running()

@@ -10,10 +10,16 @@ from shammah_daemon.services import Wired
 
 router = APIRouter(tags=["system"])
 
+MEDIA_TYPE = "application/x-tar"
 
-@router.post("/api/backup")
+
+@router.post(
+    "/api/backup",
+    response_class=StreamingResponse,
+    responses={200: {"content": {MEDIA_TYPE: {}}, "description": "the backup"}},
+)
 async def backup(request: BackupRequest, services: Wired) -> StreamingResponse:
     """Everything as it is now, as a tar file that `shammah restore` reads."""
     made = await services.backups.make(models=request.models)
     headers = {SIZE_HEADER: str(made.size_bytes)}
-    return StreamingResponse(made.pieces, media_type="application/x-tar", headers=headers)
+    return StreamingResponse(made.pieces, media_type=MEDIA_TYPE, headers=headers)
