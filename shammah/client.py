@@ -33,6 +33,8 @@ from shammah.protocol import (
     ForgetReceipt,
     ForgetRequest,
     Health,
+    ImportReceipt,
+    ImportRequest,
     Inbox,
     InboxItem,
     JobEvent,
@@ -147,6 +149,15 @@ class Client:
 
     def example(self, example_id: int) -> ExampleView:
         return self._call(ExampleView, "GET", f"/api/examples/{example_id}")
+
+    def import_examples(self, lines: str, source: str) -> ImportReceipt:
+        """Add the examples of a file's lines; those that are refused are named."""
+        request = ImportRequest(lines=lines, source=source)
+        return self._call(ImportReceipt, "POST", "/api/examples/import", request)
+
+    def export_examples(self) -> str:
+        """Every example that is, or may be, taught as a line of JSON, oldest first."""
+        return self._request("GET", "/api/examples/export").text
 
     def inbox(self) -> list[InboxItem]:
         """What waits for the user's word, the most urgent kind first."""

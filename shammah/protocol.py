@@ -149,7 +149,7 @@ class FeedbackReceipt(BaseModel):
 
     feedback_id: int | None
     example_id: int
-    inference_id: str
+    inference_id: str  # empty: the example came from a file
     level: Level
     weight: int
     status: ExampleStatus
@@ -189,8 +189,35 @@ class ExampleView(BaseModel):
     created_at: str
     updated_at: str
     superseded_by: int | None = None
+    source: str | None = None  # the file that it came from; None: an answer that was marked
     taught: bool = False  # whether the active version was taught its present content
     verdict: Verdict | None = None  # of the newest gate that judged it
+
+
+class ImportRequest(BaseModel):
+    """POST /api/examples/import: a file of examples, one JSON object a line."""
+
+    lines: str
+    source: str = Field(min_length=1, max_length=255)  # what the user calls the file
+
+
+class RefusedLine(BaseModel):
+    line: int
+    problem: str
+
+
+class ImportReceipt(BaseModel):
+    """What became of a file's lines."""
+
+    source: str
+    added: int
+    drafts: int  # of those that were added: they need an answer first
+    held: int  # of those that were added: what may hold a secret
+    duplicates: int  # known before, or twice in the file
+    refused: list[RefusedLine]
+    missing: int  # how many more start a lesson by themselves
+    job_id: int | None  # the lesson that this import started
+    message: str  # for the user
 
 
 class InboxItem(BaseModel):

@@ -141,8 +141,8 @@ class Example:
     """What training uses."""
 
     id: int
-    turn_id: str
-    feedback_id: int
+    turn_id: str | None  # None, like the feedback's: it came from a file
+    feedback_id: int | None
     status: ExampleStatus
     level: Level
     weight: int
@@ -153,6 +153,7 @@ class Example:
     created_at: str
     updated_at: str
     superseded_by: int | None = None  # the example that holds instead
+    source: str | None = None  # the file that it came from, as the user calls it
 
     @property
     def question(self) -> str:
@@ -163,6 +164,43 @@ class Example:
         """Changes when what is taught changes: messages, target, rejected answer or weight."""
         taught = [self.messages, self.target, self.rejected, self.weight]
         return hashlib.sha256(json.dumps(taught, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file of examples that a client has uploaded. Its lines are kept until it is deleted."""
+
+    id: str  # OpenAI's file id
+    filename: str
+    size_bytes: int
+    created_at: str
+
+
+@dataclass(frozen=True)
+class UploadLine:
+    """One line of an upload, as it was given."""
+
+    id: int
+    number: int  # from 1
+    text: str  # with its end
+    example_id: int | None  # what it was made into
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a client asked of a job in OpenAI's words, and what its file added."""
+
+    job_id: int
+    upload_id: str
+    model: str
+    suffix: str | None
+    metadata: dict[str, str] | None
+    request_sha256: str
+    idempotency_key: str | None
+    added: int
+    duplicates: int
+    held: int  # of those that were added: what may hold a secret
+    created_at: str = ""
 
 
 @dataclass(frozen=True)

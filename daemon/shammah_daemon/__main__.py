@@ -33,6 +33,7 @@ from shammah_daemon.database import Database
 from shammah_daemon.ending import GRACE_SECONDS, Ending
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.hub import Hub
+from shammah_daemon.importing import Importing
 from shammah_daemon.inbox import Inbox
 from shammah_daemon.joblog import JobLog
 from shammah_daemon.judging import Judging
@@ -46,6 +47,7 @@ from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
 from shammah_daemon.systemd import Systemd
+from shammah_daemon.tuning import FineTuning
 from shammah_daemon.unlearned import Unlearned
 
 
@@ -137,6 +139,8 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     systemd = Systemd(serving, os.environ)
     notices = Notices(config.notify)
     joblog.observers += [systemd.job_changed, notices.job_changed]
+    inbox = Inbox(database)
+    importing = Importing(config.learning, database, serving, inbox, learning)
     return Services(
         paths=paths,
         config=config,
@@ -146,7 +150,9 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         stages=stages,
         chat=chat,
         learning=learning,
-        inbox=Inbox(database),
+        inbox=inbox,
+        importing=importing,
+        tuning=FineTuning(paths, config.learning, database, importing, supervisor),
         forgetting=Forgetting(paths, database, serving, models, supervisor, bases, unlearned, chat),
         anticipation=anticipation,
         bases=bases,

@@ -13,7 +13,17 @@ from shammah import __version__
 from shammah.errors import ShammahError
 from shammah_daemon import failures
 from shammah_daemon.ending import Ending
-from shammah_daemon.routes import backup, chat, inbox, jobs, learning, system, turns
+from shammah_daemon.routes import (
+    backup,
+    chat,
+    importing,
+    inbox,
+    jobs,
+    learning,
+    system,
+    tuning,
+    turns,
+)
 from shammah_daemon.services import Services
 
 log = structlog.get_logger()
@@ -42,7 +52,8 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
 
     app = FastAPI(title="Shammah", version=__version__, lifespan=lifespan)
     failures.install(app)
-    for module in (chat, turns, learning, inbox, jobs, system, backup):
+    # What imports comes before what takes an id at the same place.
+    for module in (chat, turns, importing, learning, inbox, jobs, tuning, system, backup):
         app.include_router(module.router)
     return app
 

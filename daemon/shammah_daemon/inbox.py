@@ -42,12 +42,16 @@ class Inbox:
 
     async def look(self) -> list[Waiting]:
         """Everything that waits; compares all ready examples with each other first."""
+        await self.compare()
+        return await self._database.run(waiting)
+
+    async def compare(self) -> None:
+        """Find the ready examples that ask the same."""
         questions = await self._database.run(lambda store: store.examples.questions())
         pairs = await asyncio.to_thread(
             lambda: all_twins(asked(number, messages) for number, messages in questions.items())
         )
         await self._database.run(lambda store: store.twins.add(pairs))
-        return await self._database.run(waiting)
 
     async def settle(self, first_id: int, second_id: int, holds_id: int | None) -> None:
         """Which of two examples holds; None where both do.

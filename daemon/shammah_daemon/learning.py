@@ -200,7 +200,7 @@ class Learning:
         return FeedbackReceipt(
             feedback_id=feedback_id,
             example_id=example.id,
-            inference_id=example.turn_id,
+            inference_id=example.turn_id or "",
             level=example.level,
             weight=example.weight,
             status=example.status,

@@ -17,6 +17,7 @@ from shammah_daemon.comparing import Comparing
 from shammah_daemon.database import Database
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.hub import Hub
+from shammah_daemon.importing import Importing
 from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning
 from shammah_daemon.models import Models
@@ -25,6 +26,7 @@ from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
 from shammah_daemon.systemd import Systemd
+from shammah_daemon.tuning import FineTuning
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Services:
     chat: Chat
     learning: Learning
     inbox: Inbox
+    importing: Importing
+    tuning: FineTuning
     forgetting: Forgetting
     anticipation: Anticipation
     bases: Bases

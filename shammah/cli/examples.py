@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shammah.cli import output
-from shammah.cli.connection import running
+from shammah.cli.connection import running, started
+from shammah.errors import UsageError
 from shammah.records import ExampleStatus
 
 if TYPE_CHECKING:
@@ -116,6 +118,54 @@ def edit(
         output.print_json(receipt)
     else:
         print(receipt.message)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON lines; - is standard input.")],
+    as_json: output.Json = False,
+) -> None:
+    """Add examples from a file of chat or preference lines, as OpenAI's fine-tuning takes them.
+
+    Exit code 1 if a line was refused; the others are added.
+    """
+    lines = _read(file)
+    with started() as client:
+        receipt = client.import_examples(lines, "stdin" if file == "-" else Path(file).name)
+    if as_json:
+        output.print_json(receipt)
+    else:
+        for refused in receipt.refused:
+            output.say(f"line {refused.line}: {refused.problem}")
+        print(receipt.message)
+    if receipt.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="- is standard output.")],
+) -> None:
+    """Write what is, or may be, taught as JSON lines that 'import' reads back."""
+    with running() as client:
+        lines = client.export_examples()
+    if file == "-":
+        print(lines, end="")
+        return
+    from shammah.files import write_atomically
+
+    write_atomically(Path(file).absolute(), lines.encode())
+    output.say(f"wrote {len(lines.splitlines())} examples to {file}")
+
+
+def _read(file: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return data.decode()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 at byte {error.start}") from error
 
 
 def _asker() -> Asker | None:

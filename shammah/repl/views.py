@@ -62,6 +62,7 @@ def example(found: ExampleView) -> str:
         status=found.status,
         taught=_taught(found),
         superseded_by=found.superseded_by,
+        source=found.source,
         note=found.note,
         created=_moment(found.created_at),
     )

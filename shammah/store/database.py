@@ -33,8 +33,10 @@ from shammah.store.feedback import FeedbackTable
 from shammah.store.jobs import Jobs
 from shammah.store.migrations import migrate
 from shammah.store.pointer import Pointer
+from shammah.store.tunings import Tunings
 from shammah.store.turns import Turns
 from shammah.store.twins import Twins
+from shammah.store.uploads import Uploads
 from shammah.store.verdicts import Verdicts
 from shammah.store.versions import Versions
 from shammah.store.votes import VotesTable
@@ -72,7 +74,9 @@ class Store:
         self.verdicts = Verdicts(connection)
         self.pointer = Pointer(connection)
         self.votes = VotesTable(connection)
-        self.erasure = Erasure(connection, self.examples)
+        self.uploads = Uploads(connection)
+        self.tunings = Tunings(connection, self.jobs)
+        self.erasure = Erasure(connection, self.examples, self.uploads, self.tunings)
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], datetime] = _utc_now) -> Store:
@@ -135,6 +139,26 @@ class Store:
             self.turns.get(turn_id)
             feedback = self.feedback.add(turn_id, level, weight, note, correction)
             return feedback, self.examples.upsert(feedback, messages, status, target, rejected)
+
+    def take(self, examples: Mapping[int, Example]) -> list[tuple[Example, bool]]:
+        """Make lines of an upload into examples, durably, all or none.
+
+        Args:
+            examples: what each line teaches, by the line's id.
+
+        Returns:
+            What is stored of each line that is still there, and whether it is new. A line that was
+            made into an example before stays with that one, whatever the user made of it since.
+        """
+        with self.transaction():
+            there = self.uploads.made_into(examples.keys())
+            fresh = [number for number, example_id in there.items() if example_id is None]
+            added = self.examples.add_unknown(examples[number] for number in fresh)
+            self.uploads.link(
+                {number: example.id for number, (example, _) in zip(fresh, added, strict=True)}
+            )
+            before = [self.examples.get(taken) for taken in there.values() if taken is not None]
+            return [*((example, False) for example in before), *added]
 
     def promote(
         self,

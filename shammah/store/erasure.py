@@ -15,7 +15,9 @@ from shammah.errors import StorageError
 from shammah.records import Example, ExampleStatus, Message
 from shammah.store.connection import Connection, to_json
 from shammah.store.examples import Examples
+from shammah.store.tunings import Tunings
 from shammah.store.turns import FORGOTTEN
+from shammah.store.uploads import Uploads
 
 #: A shorter text without a number ("yes") says nothing by itself: it is erased where it stands
 #: alone, not where another text contains it.
@@ -63,12 +65,17 @@ class Erased:
 
 
 class Erasure:
-    def __init__(self, connection: Connection, examples: Examples) -> None:
+    def __init__(
+        self, connection: Connection, examples: Examples, uploads: Uploads, tunings: Tunings
+    ) -> None:
         self._connection = connection
         self._examples = examples
+        self._uploads = uploads
+        self._tunings = tunings
 
     def texts(self, example: Example) -> Texts:
-        """The user's words in an example: question, targets, notes and corrections."""
+        """The user's words in an example: question, targets, notes and corrections; where they
+        come from a file, the rejected answer too."""
         said = self._connection.rows(
             "SELECT note, correction FROM feedback WHERE turn_id = ?", example.turn_id
         )
@@ -76,6 +83,7 @@ class Erasure:
             [
                 example.question,
                 example.target,
+                example.rejected if example.turn_id is None else None,
                 example.note,
                 *(row["note"] for row in said),
                 *(row["correction"] for row in said),
@@ -85,16 +93,18 @@ class Erasure:
     def erase(self, example_id: int, texts: Texts) -> Erased:
         """Empty the example, its feedback and its turn, and cut the texts from all other turns.
 
-        A turn without feedback in whose question or answer they are is deleted. Call `compact`
-        after it.
+        A turn without feedback in whose question or answer they are is deleted, and so is a line of
+        an upload. Call `compact` after it.
         """
         with self._connection.transaction():
             example = self._examples.get(example_id)
             self._empty(example)
+            gone = [example.turn_id] if example.turn_id else []
             if not texts.parts:  # forgotten before
-                return Erased([example.turn_id], [])
-            gone = [example.turn_id, *self._cut_from_turns(texts)]
-            return Erased(gone, self._cut_from_examples(texts))
+                return Erased(gone, [])
+            self._uploads.cut(texts.are_in)
+            self._tunings.cut(texts.are_in)
+            return Erased([*gone, *self._cut_from_turns(texts)], self._cut_from_examples(texts))
 
     def compact(self) -> None:
         """Let neither free pages nor the log keep what was erased.
@@ -103,11 +113,19 @@ class Erasure:
             StorageError: another program reads the file, so that its log cannot be emptied.
         """
         self._connection.execute("VACUUM")
+        self.empty_log()
+
+    def empty_log(self) -> None:
+        """Let the log keep nothing of what was deleted; the file itself is overwritten then.
+
+        Raises:
+            StorageError: another program reads the file, so that its log cannot be emptied.
+        """
         row = self._connection.row("PRAGMA wal_checkpoint(TRUNCATE)")
         if row is None or row["busy"]:
             raise StorageError(
                 "another program reads the database: its log still holds what was erased",
-                hint="close that program and forget the example again",
+                hint="close that program and try it again",
             )
 
     def _empty(self, example: Example) -> None:
@@ -115,7 +133,7 @@ class Erasure:
         self._examples.save(
             replace(
                 example, status=ExampleStatus.FORGOTTEN, messages=[], target=None, rejected=None,
-                note=None, superseded_by=None,
+                note=None, superseded_by=None, source=None,
             )
         )  # fmt: skip
         run, turn_id = self._connection.execute, example.turn_id
@@ -148,12 +166,16 @@ class Erasure:
     def _cut_from_examples(self, texts: Texts) -> list[int]:
         """The ids of the examples that hold the texts as their own, not in their context."""
         holding = []
-        for row in self._holding("examples", ("messages", "target", "rejected", "note"), texts):
+        columns = ("messages", "target", "rejected", "note", "source")
+        for row in self._holding("examples", columns, texts):
             example = self._examples.get(row["id"])
             *before, question = example.messages
-            kept = texts.cut_from(before)
-            if kept != before:
-                self._examples.save(replace(example, messages=[*kept, question]))
+            source = None if texts.are_in(example.source or "") else example.source
+            kept = replace(
+                example, messages=[*texts.cut_from(before), question], source=source
+            )  # fmt: skip
+            if kept != example:
+                self._examples.save(kept)
             own = (question["content"], example.target, example.rejected, example.note)
             if any(texts.are_in(text) for text in own if text):
                 holding.append(example.id)

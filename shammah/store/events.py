@@ -36,8 +36,25 @@ class Events:
                 event_id,
                 limit,
             )
-        return [JobEvent(**row | {"data": json.loads(row["data"])}) for row in rows]
+        return [_event(row) for row in rows]
+
+    def telling(self, job_id: int, before: int | None, limit: int) -> list[JobEvent]:
+        """A job's changes of state and its training steps, newest first, of ids below `before`."""
+        rows = self._connection.rows(
+            "SELECT * FROM job_events WHERE job_id = ? AND (? IS NULL OR id < ?) "
+            "AND (kind = 'state' OR json_extract(data, '$.step') IS NOT NULL) "
+            "ORDER BY id DESC LIMIT ?",
+            job_id,
+            before,
+            before,
+            limit,
+        )
+        return [_event(row) for row in rows]
 
     def newest_id(self) -> int:
         """0 before the first event."""
         return int(self._connection.value("SELECT coalesce(max(id), 0) AS id FROM job_events"))
+
+
+def _event(row: dict[str, Any]) -> JobEvent:
+    return JobEvent(**row | {"data": json.loads(row["data"])})

@@ -1,9 +1,10 @@
-"""The table of examples: what training uses, one for each turn. Knows no rule for targets."""
+"""The table of examples: what training uses, one for each turn, or from a file. Knows no rule for
+targets."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -93,6 +94,36 @@ class Examples:
                 self._connection.update("examples", former.id, _row(example))
                 return example
             return replace(example, id=self._connection.insert("examples", _row(example)))
+
+    def add_unknown(self, examples: Iterable[Example]) -> list[tuple[Example, bool]]:
+        """Add examples that no turn stands behind, their ids still 0; none is added twice.
+
+        One is known where another has the same messages and the same target, whatever became of
+        that one since; of drafts, the same rejected answer.
+
+        Returns:
+            For each what is stored, and whether it is new.
+        """
+        with self._connection.transaction():
+            known = {
+                _identity(row): row["id"]
+                for row in self._connection.rows(
+                    "SELECT id, messages, target, rejected FROM examples WHERE status <> ?",
+                    ExampleStatus.FORGOTTEN.value,
+                )
+            }
+            return [self._add_unknown(example, known) for example in examples]
+
+    def _add_unknown(
+        self, example: Example, known: dict[tuple[str | None, ...], int]
+    ) -> tuple[Example, bool]:
+        now = self._connection.now()
+        row = _row(replace(example, created_at=now, updated_at=now))
+        identity = _identity(row)
+        is_new = identity not in known
+        if is_new:
+            known[identity] = self._connection.insert("examples", row)
+        return self.get(known[identity]), is_new
 
     def get(self, example_id: int) -> Example:
         """Raises NotFound."""
@@ -200,6 +231,12 @@ class Examples:
         return saved
 
 
+def _identity(row: dict[str, Any]) -> tuple[str | None, ...]:
+    """What makes two rows the same example."""
+    target = row["target"]
+    return row["messages"], target, row["rejected"] if target is None else None
+
+
 def _row(example: Example) -> dict[str, Any]:
     row = asdict(example) | {
         "status": example.status.value,
@@ -226,4 +263,5 @@ def _example(row: dict[str, Any]) -> Example:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         superseded_by=row["superseded_by"],
+        source=row["source"],
     )

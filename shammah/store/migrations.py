@@ -300,6 +300,101 @@ def index_examples_by_update(db: Database) -> None:
     db.execute("CREATE INDEX examples_by_update ON examples (updated_at)")
 
 
+def detach_examples(db: Database) -> None:
+    """An example may come from a file: then it has no turn and no feedback. The table is made anew,
+    as in `widen_examples`."""
+    kept = [
+        row["sql"]
+        for row in db.query(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = 'examples'"
+            " AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+        )
+    ]
+    db.execute(
+        """
+        CREATE TABLE detached_examples (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            turn_id TEXT UNIQUE REFERENCES turns (id),
+            feedback_id INTEGER REFERENCES feedback (id),
+            status TEXT NOT NULL CHECK (
+                status IN ('draft', 'held', 'ready', 'superseded', 'discarded', 'forgotten')
+            ),
+            level TEXT NOT NULL,
+            weight INTEGER NOT NULL CHECK (weight >= 1),
+            messages TEXT NOT NULL,
+            target TEXT,
+            rejected TEXT,
+            note TEXT,
+            content_hash TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            superseded_by INTEGER,
+            source TEXT,
+            CHECK ((turn_id IS NULL) = (feedback_id IS NULL)),
+            CHECK (status NOT IN ('held', 'ready') OR target IS NOT NULL),
+            CHECK (target <> rejected),
+            CHECK ((status = 'superseded') = (superseded_by IS NOT NULL))
+        ) STRICT
+        """
+    )
+    db.execute("INSERT INTO detached_examples SELECT *, NULL FROM examples")
+    db.execute("DROP TABLE examples")
+    db.execute("ALTER TABLE detached_examples RENAME TO examples")
+    for sql in kept:
+        db.execute(sql)
+
+
+def create_uploads(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE uploads (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            filename TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            sha256 TEXT NOT NULL,
+            created_at TEXT NOT NULL
+        ) STRICT
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE upload_lines (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            upload_id TEXT NOT NULL REFERENCES uploads (id),
+            number INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            example_id INTEGER REFERENCES examples (id),
+            UNIQUE (upload_id, number)
+        ) STRICT
+        """
+    )
+
+
+def create_tunings(db: Database) -> None:
+    """What was asked for outlives its file: `upload_id` names one that may be gone."""
+    db.execute(
+        """
+        CREATE TABLE tunings (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            job_id INTEGER NOT NULL REFERENCES jobs (id),
+            upload_id TEXT NOT NULL,
+            model TEXT NOT NULL,
+            suffix TEXT,
+            metadata TEXT,
+            request_sha256 TEXT NOT NULL,
+            idempotency_key TEXT UNIQUE,
+            added INTEGER NOT NULL,
+            duplicates INTEGER NOT NULL,
+            held INTEGER NOT NULL,
+            created_at TEXT NOT NULL
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX tunings_by_job ON tunings (job_id, id)")
+    db.execute("CREATE INDEX tunings_by_request ON tunings (request_sha256, id)")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -319,6 +414,9 @@ STEPS = (
     index_questions,
     record_injected_examples,
     index_examples_by_update,
+    detach_examples,
+    create_uploads,
+    create_tunings,
 )
 
 

@@ -1,0 +1,175 @@
+"""Examples as lines of JSON: OpenAI's chat and preference formats for training files, and back.
+
+Beside OpenAI's keys a line may say what only Shammah knows: weight, level, status, rejected answer,
+note. A key that means nothing here is refused, so that nothing is left out in silence. Knows no
+store.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
+
+from shammah.config import LearningConfig
+from shammah.errors import BadRequest
+from shammah.feedback.levels import weight_of
+from shammah.records import Example, ExampleStatus, Level, Message
+
+
+def _joined(content: Any) -> Any:
+    """The text of OpenAI's list of parts."""
+    if not isinstance(content, list):
+        return content
+    if any(not isinstance(part, dict) or part.get("type") != "text" for part in content):
+        raise ValueError("only text can be taught")
+    return "".join(part.get("text", "") for part in content)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Said(_Strict):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[str, BeforeValidator(_joined)]
+    weight: Literal[0, 1] = 1  # OpenAI's: whether this message is taught
+
+    def plain(self) -> Message:
+        return Message(
+            role="system" if self.role == "developer" else self.role, content=self.content
+        )
+
+
+class _Marks(_Strict):
+    """What only Shammah knows."""
+
+    weight: Annotated[int, Field(ge=1, le=1000)] | None = None
+    level: Level | None = None
+    status: Literal["draft", "held", "ready"] = "ready"  # the others are history
+    note: str | None = None
+
+
+class _Chat(_Marks):
+    messages: list[_Said]
+    rejected: str | None = None
+
+
+class _Input(_Strict):
+    messages: list[_Said]
+    tools: list[Any] = Field([], max_length=0)
+    parallel_tool_calls: bool = True  # says nothing where there are no tools
+
+
+class _Preference(_Marks):
+    input: _Input
+    preferred_output: list[_Said] = Field(min_length=1, max_length=1)
+    non_preferred_output: list[_Said] = Field(min_length=1, max_length=1)
+
+    def as_chat(self) -> _Chat:
+        marks = self.model_dump(include=set(_Marks.model_fields))
+        said = [*self.input.messages, *self.preferred_output]
+        return _Chat(messages=said, rejected=self.non_preferred_output[0].content, **marks)
+
+
+def split(data: bytes) -> list[bytes]:
+    """The lines of a file with their ends. Only a line feed ends one: JSON escapes it in texts."""
+    return list(io.BytesIO(data))
+
+
+def parse(line: bytes, learning: LearningConfig, source: str) -> Example:
+    """The example that a line is, not stored yet: its id is 0.
+
+    The last message is the target; what the assistant says earlier is context. Without a status
+    the example is ready. Without a weight it is that of its level; without a level it is the
+    highest that the weight reaches, and without both it is medium.
+
+    Raises:
+        BadRequest: it is no example; says why, and repeats nothing that stands in it.
+    """
+    chat = _read(line)
+    messages, target = _taught([said.plain() for said in chat.messages], chat)
+    rejected = (chat.rejected or "").strip() or None
+    if target is not None and target == rejected:
+        raise BadRequest("the rejected answer is the same as the one to teach")
+    level, weight = _rated(chat, learning)
+    return Example(
+        id=0,
+        turn_id=None,
+        feedback_id=None,
+        status=ExampleStatus(chat.status),
+        level=level,
+        weight=weight,
+        messages=messages,
+        target=target,
+        rejected=rejected,
+        note=chat.note,
+        created_at="",
+        updated_at="",
+        source=source,
+    )
+
+
+def render(examples: Sequence[Example]) -> Iterator[str]:
+    """A line for each example, which `parse` reads back."""
+    for example in examples:
+        answer = (
+            [] if example.target is None else [Message(role="assistant", content=example.target)]
+        )
+        said = {
+            "messages": [*example.messages, *answer],
+            "weight": example.weight,
+            "level": example.level,
+            "status": example.status,
+            "rejected": example.rejected,
+            "note": example.note,
+        }
+        line = {key: value for key, value in said.items() if value is not None}
+        yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _read(line: bytes) -> _Chat:
+    try:
+        data = from_json(line)
+        if not isinstance(data, dict):
+            raise BadRequest("this is not a JSON object")
+        if data.keys() & {"input", "preferred_output"}:
+            return _Preference.model_validate(data).as_chat()
+        return _Chat.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadRequest(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+    except ValueError as error:  # says where, not what
+        problem = str(error).replace(" at line 1 column", " at column")
+        raise BadRequest(f"this is not JSON: {problem}") from None
+
+
+def _taught(said: list[Message], chat: _Chat) -> tuple[list[Message], str | None]:
+    """The messages up to the question, and the answer to it; None in a draft."""
+    answered = bool(said) and said[-1]["role"] == "assistant"
+    messages, target = (said[:-1], said[-1]["content"].strip()) if answered else (said, None)
+    if not messages or messages[-1]["role"] != "user":
+        raise BadRequest("the last message before the answer must be the user's")
+    if not messages[-1]["content"].strip():
+        raise BadRequest("the question is empty")
+    if chat.status == "draft":
+        if answered:
+            raise BadRequest("a draft has no answer yet, and this line has one")
+    elif not target:
+        raise BadRequest("there is no answer to teach: the last message must be the assistant's")
+    elif not chat.messages[-1].weight:
+        raise BadRequest("the answer's weight is 0: there is nothing to teach")
+    return messages, target
+
+
+def _rated(chat: _Chat, learning: LearningConfig) -> tuple[Level, int]:
+    if chat.weight is None:
+        level = chat.level or Level.MEDIUM
+        return level, weight_of(level, learning)
+    reached = (level for level in Level if chat.weight >= weight_of(level, learning))
+    return chat.level or next(reached, Level.GOOD), chat.weight
