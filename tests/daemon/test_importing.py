@@ -14,7 +14,7 @@ import pytest
 from shammah.client import Client
 from shammah.errors import BadRequest
 from shammah.protocol import ImportReceipt
-from shammah.records import ExampleStatus, JobState, Level
+from shammah.records import ExampleStatus, Level
 from tests.asking import answered
 from tests.running import TINY, TINY_LESSON, Daemon, furnish, home_in
 
@@ -141,19 +141,6 @@ def test_the_command_names_refused_lines_and_fails(daemon: Daemon, tmp_path: Pat
     missing = shammah(daemon, "examples", "import", str(tmp_path / "none"))
     assert missing.returncode == 2
     assert "cannot read" in missing.stderr
-
-
-def test_an_imported_example_is_taught_and_forgotten_like_any_other(client: Client) -> None:
-    client.import_examples(chat("what do we do then", "yes we agree indeed"), "mine.jsonl")
-    job = client.train()
-    for _ in client.job_events(job.id):
-        pass
-    assert client.job(job.id).state is JobState.PROMOTED
-    [example] = client.examples()
-    assert example.taught
-    receipt = client.forget(example.id)
-    assert (receipt.active_version, receipt.versions) == (None, [1])
-    assert client.status().active_version == 0
 
 
 def shammah(daemon: Daemon, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 from openai import OpenAI
@@ -23,7 +23,7 @@ OTHER_TARGET = "yes we agree indeed"
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
-    """One for all tests: each looks only at what is its own."""
+    """One for all tests: each looks at its own, and leaves no job that runs."""
     home = home_in(tmp_path_factory.mktemp("tuning"))
     furnish(home, tiny_ground, TINY)
     daemon = Daemon(home, TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "1000"})
@@ -34,12 +34,12 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Itera
 
 @pytest.fixture
 def sdk(daemon: Daemon) -> Iterator[OpenAI]:
-    transport = httpx.HTTPTransport(uds=str(daemon.paths.socket))
+    transport = httpx2.HTTPTransport(uds=str(daemon.paths.socket))
     with OpenAI(
         base_url="http://shammah/v1",
         api_key="none",
         max_retries=0,
-        http_client=httpx.Client(transport=transport),
+        http_client=httpx2.Client(transport=transport),
     ) as sdk:
         yield sdk
 
@@ -58,52 +58,6 @@ def ended(sdk: OpenAI, client: Client, name: str) -> FineTuningJob:
     for _ in client.job_events(int(name.removeprefix("ftjob-"))):
         pass
     return sdk.fine_tuning.jobs.retrieve(name)
-
-
-def test_a_file_becomes_a_lesson_whose_version_answers(sdk: OpenAI, client: Client) -> None:
-    first = upload(sdk, chat(OTHER, OTHER_TARGET, weight=10), chat("and then", "we go"))
-    queued = sdk.fine_tuning.jobs.create(
-        model="shammah", training_file=first, seed=0, suffix="mine", metadata={"for": "the loft"}
-    )
-    assert (queued.status, queued.training_file, queued.model) == ("queued", first, "shammah")
-    assert (queued.fine_tuned_model, queued.trained_tokens, queued.error) == (None, None, None)
-    assert (queued.hyperparameters.n_epochs, queued.seed) == ("auto", 0)
-    assert queued.metadata == {"for": "the loft"}
-    weights = {one.question: (one.weight, one.level) for one in client.examples()}
-    assert weights == {OTHER: (10, Level.CRITICAL), "and then": (3, Level.MEDIUM)}
-
-    done = ended(sdk, client, queued.id)
-    assert (done.status, done.fine_tuned_model) == ("succeeded", "shammah@1"), done
-    assert done.trained_tokens
-    assert done.finished_at is not None
-    assert done.finished_at >= done.created_at
-    assert client.status().active_version == 1
-
-    pages = sdk.fine_tuning.jobs.list_events(queued.id, limit=3)
-    assert pages.has_next_page()
-    events = list(pages)
-    assert [event.id for event in events] == sorted(
-        (event.id for event in events), key=lambda name: -int(name.split("-")[1])
-    )
-    states = [e.data["state"] for e in reversed(events) if e.type == "message"]  # type: ignore[index]
-    assert [states[0], states[-1]] == ["queued", "promoted"]
-    metrics = [event for event in events if event.type == "metrics"]
-    assert metrics[0].data["step"] == metrics[0].data["total_steps"]  # type: ignore[index]
-    assert "training loss=" in metrics[0].message
-    assert list(sdk.fine_tuning.jobs.checkpoints.list(queued.id)) == []  # removed at the end
-
-    # Once more, the file is known: nothing is added, and it is another lesson.
-    second = sdk.fine_tuning.jobs.create(model="base", training_file=first)
-    assert second.id != queued.id
-    assert second.to_dict()["shammah"]["duplicates"] == 2  # type: ignore[index]
-    assert [job.id for job in sdk.fine_tuning.jobs.list(limit=1)] == [second.id, queued.id]
-    assert [job.id for job in sdk.fine_tuning.jobs.list(metadata={"for": "the loft"})] == [
-        queued.id
-    ]
-    assert sdk.fine_tuning.jobs.cancel(second.id).status == "cancelled"
-    assert sdk.fine_tuning.jobs.cancel(second.id).status == "cancelled"  # a retry of the same
-    with pytest.raises(openai.ConflictError, match="already ended"):
-        sdk.fine_tuning.jobs.cancel(queued.id)
 
 
 def test_a_file_is_kept_listed_given_back_and_deleted(
@@ -273,3 +227,54 @@ def test_checkpoints_are_those_on_disk(sdk: OpenAI, daemon: Daemon) -> None:
     assert (newest.id, older.id) == (f"ftckpt-{number}-40", f"ftckpt-{number}-20")
     assert (newest.step_number, newest.fine_tuning_job_id) == (40, job.id)
     assert (newest.metrics.train_loss, newest.metrics.valid_loss) == (0.5, 1.25)
+
+
+def test_a_file_becomes_a_lesson_whose_version_answers(sdk: OpenAI, client: Client) -> None:
+    for one in client.examples():  # of the other tests: the lesson is to be short
+        client.forget(one.id)
+    first = upload(sdk, chat(OTHER, OTHER_TARGET, weight=10), chat("and then", "we go"))
+    queued = sdk.fine_tuning.jobs.create(
+        model="shammah", training_file=first, seed=0, suffix="mine", metadata={"for": "the loft"}
+    )
+    assert (queued.status, queued.training_file, queued.model) == ("queued", first, "shammah")
+    assert (queued.fine_tuned_model, queued.trained_tokens, queued.error) == (None, None, None)
+    assert (queued.hyperparameters.n_epochs, queued.seed) == ("auto", 0)
+    assert queued.metadata == {"for": "the loft"}
+    new = client.examples()[:2]
+    assert [(one.question, one.weight, one.level) for one in new] == [
+        ("and then", 3, Level.MEDIUM),
+        (OTHER, 10, Level.CRITICAL),
+    ]
+
+    done = ended(sdk, client, queued.id)
+    assert (done.status, done.fine_tuned_model) == ("succeeded", "shammah@1"), done
+    assert done.trained_tokens
+    assert done.finished_at is not None
+    assert done.finished_at >= done.created_at
+    assert client.status().active_version == 1
+
+    pages = sdk.fine_tuning.jobs.list_events(queued.id, limit=3)
+    assert pages.has_next_page()
+    events = list(pages)
+    assert [event.id for event in events] == sorted(
+        (event.id for event in events), key=lambda name: -int(name.split("-")[1])
+    )
+    states = [e.data["state"] for e in reversed(events) if e.type == "message"]  # type: ignore[index]
+    assert [states[0], states[-1]] == ["queued", "promoted"]
+    metrics = [event for event in events if event.type == "metrics"]
+    assert metrics[0].data["step"] == metrics[0].data["total_steps"]  # type: ignore[index]
+    assert "training loss=" in metrics[0].message
+    assert list(sdk.fine_tuning.jobs.checkpoints.list(queued.id)) == []  # removed at the end
+
+    # Once more, the file is known: nothing is added, and it is another lesson.
+    second = sdk.fine_tuning.jobs.create(model="base", training_file=first)
+    assert second.id != queued.id
+    assert second.to_dict()["shammah"]["duplicates"] == 2  # type: ignore[index]
+    assert [job.id for job in sdk.fine_tuning.jobs.list(limit=1)][:2] == [second.id, queued.id]
+    assert [job.id for job in sdk.fine_tuning.jobs.list(metadata={"for": "the loft"})] == [
+        queued.id
+    ]
+    assert sdk.fine_tuning.jobs.cancel(second.id).status == "cancelled"
+    assert sdk.fine_tuning.jobs.cancel(second.id).status == "cancelled"  # a retry of the same
+    with pytest.raises(openai.ConflictError, match="already ended"):
+        sdk.fine_tuning.jobs.cancel(queued.id)

@@ -62,6 +62,7 @@ def test_the_rows_stay_without_a_word_and_the_file_without_a_byte(
     assert (empty.status, empty.messages, empty.target, empty.rejected, empty.note) == (
         ExampleStatus.FORGOTTEN, [], None, None, None,
     )  # fmt: skip
+    assert key.feedback_id is not None
     feedback = store.feedback.get(key.feedback_id)
     assert (feedback.level, feedback.note, feedback.correction) == (Level.CRITICAL, None, None)
     assert (store.turns.get("turn-key").messages, store.turns.get("turn-key").answer) == ([], "")

@@ -66,6 +66,7 @@ def test_newer_feedback_decides_the_example_anew(store: Store, fill: Filler, clo
     assert (second.id, second.created_at) == (first.id, first.created_at)
     assert second.updated_at > first.updated_at
     assert (second.weight, second.status) == (3, ExampleStatus.READY)
+    assert first.feedback_id is not None
     assert store.feedback.get(first.feedback_id).weight == 10  # never edited
 
 
