@@ -216,6 +216,13 @@ class Client:
     def cancel_job(self, job_id: int) -> JobView:
         return self._call(JobView, "POST", f"/api/jobs/{job_id}/cancel")
 
+    def pause_job(self, job_id: int) -> JobView:
+        """Stop it where it is until it is resumed; its memory comes back."""
+        return self._call(JobView, "POST", f"/api/jobs/{job_id}/pause")
+
+    def resume_job(self, job_id: int) -> JobView:
+        return self._call(JobView, "POST", f"/api/jobs/{job_id}/resume")
+
     def job_events(self, job_id: int | None = None, after: int = 0) -> Iterator[JobEvent]:
         """Events of one job until it ends, or of all jobs without an end; replays those > after.
 

@@ -12,7 +12,10 @@ ShammahError
 │   ├── EngineCrashed       the process ended while a request was in flight
 │   └── PromptTooLong       the newest message alone exceeds the context   HTTP 413
 ├── JobError                a stage of a job failed for a stated reason
-├── StorageError            the home folder cannot be written, disk full   HTTP 507
+│   ├── NotFinite               a loss or a gradient is no number any more
+│   └── OutOfMemory             memory did not suffice for a stage
+├── StorageError            the home folder cannot be written              HTTP 507
+│   └── DiskFull                there is no space for it
 └── BackupError             a file that cannot be restored from
 """
 
@@ -101,10 +104,22 @@ class JobError(ShammahError):
     """A stage of a job failed for a stated reason."""
 
 
+class NotFinite(JobError):
+    """A loss or a gradient is no number any more."""
+
+
+class OutOfMemory(JobError):
+    """Memory did not suffice for a stage."""
+
+
 class StorageError(ShammahError):
-    """The home folder cannot be written, or the disk is full."""
+    """The home folder cannot be written."""
 
     http_status = 507
+
+
+class DiskFull(StorageError):
+    """There is no space for it."""
 
 
 class BackupError(ShammahError):

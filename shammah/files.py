@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shammah.errors import StorageError
+from shammah.errors import DiskFull, StorageError
 
 #: Everything under construction ends so, next to its final name.
 PARTIAL = ".partial"
@@ -52,7 +52,7 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     """The clear form of an OSError met while writing `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
-        return StorageError(
+        return DiskFull(
             f"the disk is full: {free / 1e6:.0f} MB free while writing {path}",
             hint="free some space; the active model keeps serving",
         )
@@ -63,11 +63,11 @@ def require_space(folder: Path, size_bytes: int) -> None:
     """Make sure that `size_bytes` more fit on the disk of `folder`.
 
     Raises:
-        StorageError: they do not; says how many are free.
+        DiskFull: they do not; says how many are free.
     """
     free = shutil.disk_usage(folder).free
     if free < size_bytes:
-        raise StorageError(
+        raise DiskFull(
             f"{size_bytes / 1e6:.0f} MB are needed in {folder} and {free / 1e6:.0f} MB are free",
             hint="free some space; the active model keeps serving",
         )
@@ -88,6 +88,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what was under construction in `folder` when its builder was killed."""
+    for path in list(folder.rglob("*" + PARTIAL)):
+        remove(path)
 
 
 def sha256_of(path: Path) -> str:

@@ -12,6 +12,7 @@ from shammah.records import (
     LessonMode,
     Level,
     Mode,
+    PauseReason,
     Preference,
     Verdict,
 )
@@ -263,6 +264,17 @@ class TrainRequest(BaseModel):
     mode: LessonMode = Mode.CONSOLIDATE
 
 
+class TriedView(BaseModel):
+    """An attempt that failed, and what was changed for the next one."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    stage: JobState
+    failure: str
+    message: str
+    said: str  # the change in words
+
+
 class JobView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
@@ -280,6 +292,10 @@ class JobView(BaseModel):
     progress: dict[str, Any]  # see JobEvent.data of kind "progress"
     report: dict[str, Any] | None
     told_at: str | None = None  # when the user was told how it ended
+    stage: JobState | None = None  # where it works, or worked when it paused or ended
+    heartbeat_at: str | None = None  # the last sign of life of its work
+    paused_for: PauseReason | None = None
+    tried: list[TriedView] = []
     summary: str = ""  # one sentence: "learned 9 of 10; 1 still wrong"
 
 

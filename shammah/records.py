@@ -65,9 +65,28 @@ class JobState(StrEnum):
         return self in FINAL_STATES
 
 
+#: States in which a process works on the job.
+WORKING_STATES = frozenset(
+    {
+        JobState.PREPARING,
+        JobState.TRAINING,
+        JobState.MERGING,
+        JobState.QUANTIZING,
+        JobState.JUDGING,
+    }
+)
+
 FINAL_STATES = frozenset(
     {JobState.PROMOTED, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED}
 )
+
+
+class PauseReason(StrEnum):
+    """Why a job is paused. Each is ended by who began it, and any of them by the user."""
+
+    USER = "user"
+    POLICY = "policy"  # the machine is needed for something else
+    SPACE = "space"  # the disk is full: it goes on by itself when there is room
 
 
 class Verdict(StrEnum):
@@ -222,6 +241,17 @@ class Base:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """An attempt that failed, and what was changed for the next one."""
+
+    stage: JobState
+    failure: str  # what kind
+    message: str
+    change: dict[str, Any]  # of `training.spec.Adjustments`
+    said: str  # the change in words
+
+
+@dataclass(frozen=True)
 class Job:
     """One attempt to make a better version."""
 
@@ -237,6 +267,10 @@ class Job:
     started_at: str | None
     finished_at: str | None
     told_at: str | None = None  # when the user was told how it ended
+    stage: JobState | None = None  # where it works, or worked when it paused or ended
+    heartbeat_at: str | None = None  # the last sign of life of its work
+    paused_for: PauseReason | None = None
+    tried: list[Tried] = field(default_factory=list)
     progress: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] | None = None
 

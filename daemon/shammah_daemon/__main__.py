@@ -18,6 +18,7 @@ from shammah import config as settings
 from shammah.bases.registry import Registry
 from shammah.config import Config
 from shammah.errors import ShammahError
+from shammah.files import remove_partials
 from shammah.paths import Paths
 from shammah.store.database import Store
 from shammah_daemon import app, logs, staged
@@ -94,9 +95,12 @@ def run(paths: Paths) -> None:
     paths.create()
     config = settings.load(paths.config_file)
     with only_daemon(paths), listening(paths) as listener:
+        for folder in (paths.jobs, paths.versions, paths.bases):
+            remove_partials(folder)
         logs.configure(paths.log_file, config.daemon.log_level)
         staged.finish(paths)
         store = Store.open(paths.database)
+        store.require_whole()
         ending = Ending()
         application = app.create(lambda: build(paths, config, store), ending)
         server = Server(

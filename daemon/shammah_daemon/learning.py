@@ -18,7 +18,17 @@ from shammah.feedback.secrets import secrets_in
 from shammah.feedback.targets import resolve, retarget
 from shammah.feedback.twins import asked, say_the_same, twins_of
 from shammah.protocol import Draft, FeedbackReceipt, FeedbackRequest, FixRequest
-from shammah.records import Active, Example, ExampleStatus, Job, Level, Message, Mode, Turn
+from shammah.records import (
+    Active,
+    Example,
+    ExampleStatus,
+    Job,
+    JobState,
+    Level,
+    Message,
+    Mode,
+    Turn,
+)
 from shammah.store.database import Store
 from shammah.store.turns import FORGOTTEN
 from shammah_daemon.aftercare import Aftercare
@@ -211,7 +221,7 @@ class Learning:
             secrets=secrets,
             duplicates=[twin.id for twin in twins if same_target(twin, example)],
             contradicts=[twin.id for twin in twins if not same_target(twin, example)],
-            message=receipt_message(example, missing, job, bool(running))
+            message=receipt_message(example, missing, job, running[0] if running else None)
             + inbox_message(example, secrets, twins),
         )
 
@@ -224,7 +234,9 @@ class Learning:
         return await self._database.run(lambda store: _record_twins(store, example, ids))
 
 
-def receipt_message(example: Example, missing: int, job: Job | None, running: bool) -> str:
+def receipt_message(
+    example: Example, missing: int, job: Job | None, running: Job | None
+) -> str:  # fmt: skip
     """What the user hears at once: what was understood, and what is still missing."""
     if example.status is ExampleStatus.DRAFT:
         return (
@@ -240,6 +252,8 @@ def receipt_message(example: Example, missing: int, job: Job | None, running: bo
     )
     if job is not None:
         return text + f"The lesson starts now (job {job.id})."
+    if running and running.state is JobState.PAUSED:
+        return text + f"Job {running.id} is paused; this one is in the lesson after it."
     if running:
         return text + "A lesson is under way; this one is in the next."
     plural = "example" if missing == 1 else "examples"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from shammah.gate.forgotten import Proof
@@ -35,6 +36,14 @@ def naming_sample(report: Report, spec: JobSpec) -> Report:
     if all(earlier):
         return report
     said = f"{sum(earlier)} of {len(earlier)} earlier examples were asked, a sample"
+    return replace(report, warnings=[*report.warnings, said])
+
+
+def naming_left_out(report: Report, left_out: Sequence[int]) -> Report:
+    """The report, saying so where examples were too long for the memory that there was."""
+    if not left_out:
+        return report
+    said = f"too long to be taught in this machine's memory: example {', '.join(map(str, left_out))}"
     return replace(report, warnings=[*report.warnings, said])
 
 

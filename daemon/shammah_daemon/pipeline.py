@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,8 +36,9 @@ from shammah_daemon.joblog import JobLog
 from shammah_daemon.judging import Forgotten, Judging, read_report, write_report
 from shammah_daemon.ladder import Rung, folder_of, next_rung, rungs
 from shammah_daemon.lesson import Lesson, build
-from shammah_daemon.outcome import judgements, naming_sample, promote
+from shammah_daemon.outcome import judgements, naming_left_out, naming_sample, promote
 from shammah_daemon.promotion import build_version
+from shammah_daemon.remedies import adjustments, space_needed
 from shammah_daemon.servable import servable
 from shammah_daemon.serving import Serving, warm_up
 from shammah_daemon.stages import Stages
@@ -101,7 +103,15 @@ class Pipeline:
             if report.passed:
                 return
             failed.append(report)
-        await self._reject(job, folder, naming_sample(conclude(failed), spec))
+        await self._reject(job, folder, self._whole(failed, trained))
+
+    def has_room(self, job: Job) -> bool:
+        """Whether the disk holds what the job still writes."""
+        written = sum(
+            path.stat().st_size for path in self._paths.job(job.id).rglob("*") if path.is_file()
+        )
+        needed = space_needed(self._bases.get(job.base).parameters, written)
+        return shutil.disk_usage(self._paths.data_dir).free >= needed
 
     async def _forgotten(self, job: Job, base: Base) -> Forgotten:
         """What the new version must no longer know. On the way to another base there is nothing:
@@ -113,7 +123,11 @@ class Pipeline:
         torch on one core, the serving engine has the others."""
         await self._joblog.enter(job, JobState.TRAINING)
         stage = training(self._bases.ground(base.name).folder)
-        request = {"job_dir": str(folder), "adapter": self._start(spec)}
+        request = {
+            "job_dir": str(folder),
+            "adapter": self._start(spec),
+            "adjustments": asdict(adjustments(job.tried)),
+        }
         try:
             if not (folder / "train.json").exists():
                 await self._stages.start_ahead(stage)
@@ -154,9 +168,14 @@ class Pipeline:
             write_report(judged, report)
             log.info("judged", job=job.id, rung=asdict(rung), failed=report.failed)
             if report.passed:
-                whole = naming_sample(conclude([*failed, report]), trained.spec)
+                whole = self._whole([*failed, report], trained)
                 await self._promote(trained, whole, gguf, engine)
         return report
+
+    def _whole(self, reports: Sequence[Report], trained: _Trained) -> Report:
+        """The job's report, with what the user should know of how it came about."""
+        report = naming_left_out(conclude(reports), trained.training["left_out"])
+        return naming_sample(report, trained.spec)
 
     async def _prepare(self, job: Job, base: Base, folder: Path) -> JobSpec:
         """The lesson's files; made once, so that later feedback does not change a running job."""

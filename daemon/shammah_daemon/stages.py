@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,15 @@ LINE_LIMIT_BYTES = 1 << 22
 
 
 class ChildKilled(JobError):
-    """The child ended without saying why: killed, out of memory, or crashed in native code."""
+    """The child ended without saying why: killed, out of memory, or crashed in native code.
+
+    Args:
+        short_of_memory: the kernel has killed something for want of memory while it ran.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", short_of_memory: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.short_of_memory = short_of_memory
 
 
 @dataclass(frozen=True)
@@ -90,10 +99,11 @@ class Stages:
         """
         async with self._changing:
             child = await self._take(arguments) or await self._start(arguments)
+        before = oom_kills()
         try:
             if request is not None:
                 await child.ask(request)
-            return await _follow(child.process, on_progress)
+            return await _follow(child.process, on_progress, before)
         finally:
             await child.end()
 
@@ -163,7 +173,9 @@ class Stages:
         return _Child(tuple(arguments), process, background)
 
 
-async def _follow(process: asyncio.subprocess.Process, on_progress: Progress) -> dict[str, Any]:
+async def _follow(
+    process: asyncio.subprocess.Process, on_progress: Progress, oom_kills_before: int
+) -> dict[str, Any]:
     assert process.stdout is not None
     async for line in process.stdout:
         message: dict[str, Any] = json.loads(line)
@@ -181,8 +193,19 @@ async def _follow(process: asyncio.subprocess.Process, on_progress: Progress) ->
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     raise ChildKilled(
         f"the stage's process ended without a result ({how})",
-        hint="it may have run out of memory; logs/stages.err may say more",
+        short_of_memory=code == -signal.SIGKILL and oom_kills() > oom_kills_before,
     )
+
+
+def oom_kills(counters: Path = Path("/proc/vmstat")) -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it
+    does not tell. Of the whole machine: a kill elsewhere at the same time is taken for ours, which
+    costs a slower attempt."""
+    try:
+        lines = counters.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from shammah.errors import Conflict, EngineCrashed, JobError, ShammahError
+from shammah.errors import Conflict, ShammahError
+from shammah.files import remove
 from shammah.paths import Paths
 from shammah.records import (
     Active,
@@ -16,6 +18,8 @@ from shammah.records import (
     Job,
     JobState,
     Mode,
+    PauseReason,
+    Tried,
 )
 from shammah.store.database import Store
 from shammah.training.spec import JobSpec
@@ -23,12 +27,12 @@ from shammah_daemon.choice import start_of
 from shammah_daemon.database import Database
 from shammah_daemon.joblog import JobLog, tidy
 from shammah_daemon.pipeline import Pipeline
-from shammah_daemon.stages import ChildKilled
+from shammah_daemon.remedies import ADVICE, Failure, classify, remedy
 
 log = structlog.get_logger()
 
-#: A stage whose process dies is started again from its newest checkpoint so often.
-ATTEMPTS = 3
+#: How often it is looked whether a job that waits for space has it.
+SPACE_SECONDS = 15.0
 
 #: Pause before a job is taken up again whose end could not be recorded.
 RETRY_SECONDS = 10.0
@@ -109,30 +113,72 @@ class Supervisor:
             Conflict: it has ended already.
         """
         async with self._choosing:  # or it would be taken up again before the store knows
-            await self._database.run(lambda store: store.jobs.require_unfinished(job_id))
-            if self._running and self._running[0] == job_id:
-                task = self._running[1]
-                task.cancel()
-                await asyncio.wait([task])
+            await self._stop(job_id)
             job = await self._database.run(lambda store: _cancel(store, job_id))
         await self._joblog.ended(job)
+        self._wake.set()  # what it held back goes on
         return job
 
+    async def pause(self, job_id: int, reason: PauseReason = PauseReason.USER) -> Job:
+        """Stop a job where it is, and give its memory back; it goes on when it is resumed, by this
+        daemon or a later one. Jobs behind it wait. What the user pauses stays the user's.
+
+        Raises:
+            Conflict: it has ended already.
+        """
+        async with self._choosing:
+            await self._stop(job_id)
+            job = await self._database.run(lambda store: _pause(store, job_id, reason))
+        await self._joblog.announce(job)
+        return job
+
+    async def resume(self, job_id: int, reason: PauseReason = PauseReason.USER) -> Job:
+        """Let a paused job go on from what is on disk. A reason other than the user's resumes only
+        what was paused for it.
+
+        Raises:
+            Conflict: it is not paused.
+        """
+        async with self._choosing:
+            before = await self._database.run(lambda store: store.jobs.get(job_id))
+            job = await self._database.run(lambda store: _resume(store, job_id, reason))
+        if job.state is not before.state:
+            await self._joblog.announce(job)
+            self._wake.set()
+        return job
+
+    async def _stop(self, job_id: int) -> None:
+        """End an unfinished job's work; its children leave a checkpoint."""
+        await self._database.run(lambda store: store.jobs.require_unfinished(job_id))
+        if self._running and self._running[0] == job_id:
+            task = self._running[1]
+            task.cancel()
+            await asyncio.wait([task])
+
     async def tidy(self) -> None:
-        """Remove what an interruption may have left of finished jobs: rows are words as tokens."""
-        unfinished = await self._database.run(lambda store: store.jobs.unfinished())
+        """Remove what an interruption may have left of finished jobs: rows are words as tokens, and
+        folders of versions that were never promoted."""
+        unfinished, versions = await self._database.run(
+            lambda store: (store.jobs.unfinished(), store.versions.list())
+        )
         going_on = {str(job.id) for job in unfinished}
         for folder in self._paths.jobs.iterdir():
             if folder.name not in going_on:
                 tidy(folder)
+        known = {version.number for version in versions} | {job.version for job in unfinished}
+        for folder in self._paths.versions.iterdir():
+            if not (folder.name.isdecimal() and int(folder.name) in known):
+                await asyncio.to_thread(remove, folder)
 
     async def run(self) -> None:
         """Work for ever; cancelled, it leaves the job to be continued by the next daemon."""
+        await self.tidy()
         while True:
             self._wake.clear()
             task = await self._begin_next()
             if task is None:
-                await self._wake.wait()
+                with contextlib.suppress(TimeoutError):  # the first job may wait for space
+                    await asyncio.wait_for(self._wake.wait(), SPACE_SECONDS)
                 continue
             try:
                 await asyncio.wait([task])
@@ -150,8 +196,15 @@ class Supervisor:
             jobs = await self._database.run(lambda store: store.jobs.unfinished())
             if not jobs:
                 return None
-            task = asyncio.create_task(self._run_job(jobs[0]))
-            self._running = (jobs[0].id, task)
+            job = jobs[0]
+            if job.state is JobState.PAUSED:
+                if job.paused_for is not PauseReason.SPACE or not self._pipeline.has_room(job):
+                    return None
+                job = await self._database.run(
+                    lambda store: _resume(store, job.id, PauseReason.SPACE)
+                )
+            task = asyncio.create_task(self._run_job(job))
+            self._running = (job.id, task)
             return task
 
     async def _after(self, task: asyncio.Task[None]) -> None:
@@ -169,31 +222,57 @@ class Supervisor:
 
     async def _run_job(self, job: Job) -> None:
         log.info("job begins", job=job.id, state=job.state, attempt=job.attempt)
-        try:
-            while True:
-                try:
-                    return await self._pipeline.run(job)
-                except (ChildKilled, EngineCrashed) as error:
-                    job = await self._next_attempt(job, error)
-        except ShammahError as error:
-            await self._fail(job, error)
-        except Exception as error:
-            log.exception("job failed", job=job.id)
-            await self._fail(job, JobError(f"{type(error).__name__}: {error}"))
+        going_on: Job | None = job
+        while going_on:
+            try:
+                return await self._pipeline.run(going_on)
+            except ShammahError as error:
+                failed = error
+            except Exception as error:
+                log.exception("job failed", job=job.id)
+                failed = ShammahError(f"{type(error).__name__}: {error}")
+            going_on = await self._next_attempt(job.id, failed)
 
-    async def _next_attempt(self, job: Job, error: ShammahError) -> Job:
-        """Count one more attempt after a death; raises `error` when there were enough."""
-        if job.attempt >= ATTEMPTS:
-            raise error
-        log.warning("job goes on", job=job.id, attempt=job.attempt + 1, after=error.message)
+    async def _next_attempt(self, job_id: int, error: ShammahError) -> Job | None:
+        """The job with what is changed for its next attempt; None when it waits or has failed."""
+        job = await self._database.run(lambda store: store.jobs.get(job_id))
+        failure = classify(error)
+        if failure is Failure.DISK_FULL:
+            await self._wait_for_space(job, error)
+            return None
+        cure = remedy(failure, job.stage, job.tried)
+        if cure is None:
+            await self._fail(job, error, failure)
+            return None
+        log.warning(
+            "job goes on", job=job.id, attempt=job.attempt + 1, failure=failure,
+            after=error.message, change=cure.change,
+        )  # fmt: skip
+        stage = job.stage or JobState.PREPARING
+        tried = [*job.tried, Tried(stage, failure, error.message, cure.change, cure.said)]
         return await self._database.run(
-            lambda store: store.jobs.update(job.id, attempt=job.attempt + 1)
+            lambda store: store.jobs.update(job.id, attempt=job.attempt + 1, tried=tried)
         )
 
-    async def _fail(self, job: Job, error: ShammahError) -> None:
+    async def _wait_for_space(self, job: Job, error: ShammahError) -> None:
+        """No attempt is counted: the job goes on when there is room, however long that takes."""
+        log.warning("job waits for space", job=job.id, problem=error.message)
+        waiting = await self._database.run(
+            lambda store: store.jobs.update(
+                job.id, state=JobState.PAUSED, paused_for=PauseReason.SPACE
+            )
+        )
+        await self._joblog.announce(waiting)
+        with contextlib.suppress(TimeoutError):  # a quota may be full where the disk is not
+            await asyncio.wait_for(self._wake.wait(), RETRY_SECONDS)
+
+    async def _fail(self, job: Job, error: ShammahError, failure: Failure) -> None:
         done = await self._database.run(
             lambda store: store.jobs.update(
-                job.id, state=JobState.FAILED, error=error.message, hint=error.hint
+                job.id,
+                state=JobState.FAILED,
+                error=error.message,
+                hint=error.hint or ADVICE[failure],
             )
         )
         await self._joblog.ended(done)
@@ -222,4 +301,20 @@ def _create(store: Store, active: Active, mode: Mode) -> Job:
 
 def _cancel(store: Store, job_id: int) -> Job:
     store.jobs.require_unfinished(job_id)
-    return store.jobs.update(job_id, state=JobState.CANCELLED)
+    return store.jobs.update(job_id, state=JobState.CANCELLED, paused_for=None)
+
+
+def _pause(store: Store, job_id: int, reason: PauseReason) -> Job:
+    job = store.jobs.require_unfinished(job_id)
+    if job.paused_for is PauseReason.USER:
+        return job
+    return store.jobs.update(job_id, state=JobState.PAUSED, paused_for=reason)
+
+
+def _resume(store: Store, job_id: int, reason: PauseReason) -> Job:
+    job = store.jobs.get(job_id)
+    if job.state is not JobState.PAUSED:
+        raise Conflict(f"job {job_id} is not paused: it is {job.state}")
+    if reason not in (PauseReason.USER, job.paused_for):
+        return job
+    return store.jobs.update(job_id, state=JobState.QUEUED, paused_for=None)

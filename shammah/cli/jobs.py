@@ -102,6 +102,22 @@ def cancel(job_id: Id, as_json: output.Json = False) -> None:
     _print(job, as_json)
 
 
+@app.command()
+def pause(job_id: Id, as_json: output.Json = False) -> None:
+    """Stop a job where it is, until it is resumed."""
+    with running() as client:
+        job = client.pause_job(job_id)
+    _print(job, as_json)
+
+
+@app.command()
+def resume(job_id: Id, as_json: output.Json = False) -> None:
+    """Let a paused job go on."""
+    with running() as client:
+        job = client.resume_job(job_id)
+    _print(job, as_json)
+
+
 def _print(job: JobView, as_json: bool) -> None:
     from shammah.repl import wording
 
@@ -110,4 +126,4 @@ def _print(job: JobView, as_json: bool) -> None:
     elif job.state.is_final:
         print(wording.job_view_end(job))
     else:
-        print(f"job {job.id} is {job.state}")
+        print(f"job {job.id} is {wording.job_state(job)}")

@@ -18,6 +18,7 @@ from shammah.protocol import (
     WhyView,
 )
 from shammah.repl.wording import (
+    job_state,
     job_view_end,
     listed,
     progress_short,
@@ -154,7 +155,8 @@ def job(found: JobView) -> str:
         id=found.id,
         base=found.base,
         mode=found.mode,
-        state=found.state,
+        state=job_state(found),
+        stage=found.stage if found.state.is_final else None,
         attempt=found.attempt,
         version=found.version,
         created=_moment(found.created_at),
@@ -166,6 +168,10 @@ def job(found: JobView) -> str:
         error=found.error,
         hint=found.hint,
     )
+    lines += [
+        f"tried: {one.failure} while {one.stage} ({one.message}); then {one.said}"
+        for one in found.tried
+    ]
     return printable("\n".join(lines + _document("report", found.report)))
 
 
@@ -301,7 +307,9 @@ def _lesson(now: Status) -> str:
 def _running(job: JobView | None) -> str | None:
     if job is None:
         return None
-    return f"{job.id}, {progress_short(job.progress) or job.state}"
+    said = job_state(job)
+    working = said == job.state and progress_short(job.progress)
+    return f"{job.id}, {working or said}"
 
 
 def _votes(votes: VotesView) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from shammah.errors import ShammahError
 from shammah.protocol import JobEvent, JobView, RollbackProposal, ShammahInfo, Status
-from shammah.records import JobState
+from shammah.records import WORKING_STATES, JobState, PauseReason
 from shammah.wording import count, duration, one_line
 
 #: Questions that are named when a job has ended, and how much of each.
@@ -89,6 +90,31 @@ def job_sentence(job_id: int, state: JobState, summary: str, version: int | None
     return f"job {job_id} {outcome}" + (f": {summary}" if summary else "")
 
 
+_PAUSED_FOR = {
+    PauseReason.USER: "'shammah jobs resume {id}' goes on",
+    PauseReason.POLICY: "it goes on by itself when the machine has time",
+    PauseReason.SPACE: "the disk is full, it goes on by itself when there is space",
+}
+
+#: Unheard of for longer than this, the work on a job is remarked upon.
+SILENT_SECONDS = 120.0
+
+
+def job_state(job: JobView, now: datetime | None = None) -> str:
+    """`training`, `paused while training: ...`, `training, no sign of life for 12 min 00 s`."""
+    if job.state is JobState.PAUSED:
+        where = f" while {job.stage}" if job.stage else ""
+        why = _PAUSED_FOR[job.paused_for].format(id=job.id) if job.paused_for else ""
+        return f"paused{where}: {why}"
+    if job.state not in WORKING_STATES or job.heartbeat_at is None:
+        return str(job.state)
+    heard = datetime.fromisoformat(job.heartbeat_at)
+    silence = ((now or datetime.now(UTC)) - heard).total_seconds()
+    if silence < SILENT_SECONDS:
+        return str(job.state)
+    return f"{job.state}, no sign of life for {duration(silence)}"
+
+
 def proposal_line(proposal: RollbackProposal) -> str:
     """`/rollback to version 3: 2 lessons that it was taught had to be corrected again`."""
     return f"/rollback to version {proposal.leads_to}: {proposal.reason}"
@@ -107,7 +133,9 @@ def toolbar(status: Status | None, progress: dict[str, Any] | None) -> str:
     if status is None:
         return "no daemon"
     parts = [status.base or "no base", f"version {status.active_version}"]
-    if progress is None:
+    if status.job and status.job.state is JobState.PAUSED:
+        parts.append(f"job {status.job.id} is paused")
+    elif progress is None:
         parts.append(until_next_lesson(status.missing))
     else:
         parts.append(f"job: {progress_short(progress) or 'waiting'}")

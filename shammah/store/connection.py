@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from shammah.errors import StorageError
+from shammah.errors import DiskFull, StorageError
 
 #: Another process may look into the file (a backup, `sqlite3`); wait that long for it.
 BUSY_SECONDS = 5.0
@@ -68,6 +68,10 @@ class Connection:
                 sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False),
                 execute_plugins=False,
             )
+
+    @property
+    def path(self) -> Path:
+        return self._path
 
     def close(self) -> None:
         self.database.close()
@@ -143,7 +147,8 @@ class Connection:
             if primary not in _FILE_ERRORS:
                 raise
             what, hint = _FILE_ERRORS[primary]
-            raise StorageError(f"{what} {self._path} ({error})", hint=hint) from error
+            kind = DiskFull if primary == sqlite3.SQLITE_FULL else StorageError
+            raise kind(f"{what} {self._path} ({error})", hint=hint) from error
 
 
 def _insertion(table: str, row: dict[str, Any]) -> str:

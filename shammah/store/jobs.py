@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any, TypedDict, Unpack
 
 from shammah.errors import Conflict, NotFound
-from shammah.records import Job, JobState, Mode
+from shammah.records import WORKING_STATES, Job, JobState, Mode, PauseReason, Tried
 from shammah.store.connection import Connection, to_json
 
 
@@ -17,6 +18,8 @@ class JobChanges(TypedDict, total=False):
     state: JobState
     attempt: int
     progress: dict[str, Any]
+    paused_for: PauseReason | None
+    tried: list[Tried]
     report: dict[str, Any] | None
     error: str | None
     hint: str | None
@@ -87,11 +90,13 @@ class Jobs:
         return _job(row) if row else None
 
     def update(self, job_id: int, **changes: Unpack[JobChanges]) -> Job:
-        """Change a job; when it started and finished follows from its states. Raises NotFound."""
+        """Change a job; its times and its stage follow from states and progress. Raises NotFound."""
         with self._connection.transaction():
             row = _changed_columns(changes)
             if "state" in changes:
                 row |= self._times(self.get(job_id), changes["state"])
+            if "progress" in changes or changes.get("state") in WORKING_STATES:
+                row["heartbeat_at"] = self._connection.now()
             if row:
                 self._connection.update("jobs", job_id, row)
             return self.get(job_id)
@@ -133,13 +138,20 @@ class Jobs:
     def _times(self, job: Job, state: JobState) -> dict[str, str | None]:
         now = self._connection.now()
         started = job.started_at or (None if state is JobState.QUEUED else now)
-        return {"started_at": started, "finished_at": now if state.is_final else None}
+        stage = state if state in WORKING_STATES else job.stage
+        return {
+            "started_at": started,
+            "finished_at": now if state.is_final else None,
+            "stage": stage.value if stage else None,
+        }
 
 
 def _changed_columns(changes: JobChanges) -> dict[str, Any]:
     row: dict[str, Any] = dict(changes)
     if "state" in changes:
         row["state"] = changes["state"].value
+    if "tried" in changes:
+        row["tried"] = to_json([asdict(item) for item in changes["tried"]])
     if "progress" in changes:
         row["progress"] = to_json(changes["progress"])
     if changes.get("report") is not None:
@@ -155,5 +167,11 @@ def _job(row: dict[str, Any]) -> Job:
             "state": JobState(row["state"]),
             "progress": json.loads(row["progress"]),
             "report": json.loads(row["report"]) if row["report"] else None,
+            "stage": JobState(row["stage"]) if row["stage"] else None,
+            "paused_for": PauseReason(row["paused_for"]) if row["paused_for"] else None,
+            "tried": [
+                Tried(**item | {"stage": JobState(item["stage"])})
+                for item in json.loads(row["tried"])
+            ],
         }
     )

@@ -395,6 +395,13 @@ def create_tunings(db: Database) -> None:
     db.execute("CREATE INDEX tunings_by_request ON tunings (request_sha256, id)")
 
 
+def add_job_durability(db: Database) -> None:
+    """Where a job works, its last sign of life, why it is paused, and what was tried."""
+    for column in ("stage", "heartbeat_at", "paused_for"):
+        db.execute(f"ALTER TABLE jobs ADD COLUMN {column} TEXT")
+    db.execute("ALTER TABLE jobs ADD COLUMN tried TEXT NOT NULL DEFAULT '[]'")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -417,6 +424,7 @@ STEPS = (
     detach_examples,
     create_uploads,
     create_tunings,
+    add_job_durability,
 )
 
 

@@ -1,7 +1,8 @@
 """The stages `prepare BASE_DIR` and `train BASE_DIR`: read files, work, write files.
 
 `train` can be started before there is anything to train: it loads the base, then reads one line
-`{"job_dir", "adapter"}`. Knows where each file lies; the work itself is in the other modules.
+`{"job_dir", "adapter", "adjustments"}`. Knows where each file lies; the work itself is in the other
+modules.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from shammah.errors import JobError
+from shammah.errors import JobError, NotFinite
 from shammah.training.lora_linear import fuse
 from shammah.training.spec import Recipe
 from shammah.training.whitening import Whitening
@@ -79,9 +79,18 @@ class Adapter:
         return gradient
 
     def step(self, learning_rate: float) -> None:
-        """One AdamW step on the collected gradient."""
+        """One AdamW step on the collected gradient.
+
+        Raises:
+            NotFinite: the gradient is no number; the masters are as they were.
+        """
         gradient = self.gradient()
-        gradient *= (_MAX_GRADIENT_NORM / gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
+        norm = gradient.norm()
+        if not torch.isfinite(norm):
+            raise NotFinite(
+                f"the gradient's norm became {norm.item()}", hint="lower learning.learning_rate"
+            )
+        gradient *= (_MAX_GRADIENT_NORM / norm.clamp_min(1e-12)).clamp_max(1.0)
         self.masters.grad = gradient
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.step()

@@ -1,10 +1,13 @@
-"""Checkpoints of a training job: written whole or not at all, the last two and the best kept.
+"""Checkpoints of a training job: written whole or not at all, the last three and the best kept.
 
-Knows no loop.
+A checkpoint holds the adapter's masters, the optimizer's moments and the number of steps done.
+Learning rate and rows of a step are functions of its number, and training draws nothing by chance,
+so this is all that the next step needs. Knows no loop.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,10 +17,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from shammah.files import PARTIAL, building, remove
+from shammah.files import PARTIAL, building, remove, sha256_of
 from shammah.training.validation import VALIDATE_STEPS, best
 
-_KEPT = 2
+_KEPT = 3
+_STATE = "state.safetensors"
+_PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,9 @@ def save(folder: Path, progress: Progress, tensors: dict[str, torch.Tensor]) -> 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with building(folder / str(progress.step)) as partial:
         partial.mkdir()
-        save_file(tensors, partial / "state.safetensors")
-        (partial / "progress.json").write_text(json.dumps(asdict(progress)))
+        save_file(tensors, partial / _STATE)
+        written = {"progress": asdict(progress), "sha256": _digest(progress, partial / _STATE)}
+        (partial / _PROGRESS).write_text(json.dumps(written))
     for old in _newest_first(folder)[_KEPT:]:
         if old.name != str(progress.best_step):
             remove(old)
@@ -61,12 +67,21 @@ def newest(folder: Path, fingerprint: str) -> tuple[Progress, dict[str, torch.Te
 
 
 def read(folder: Path) -> tuple[Progress, dict[str, torch.Tensor]] | None:
-    """The checkpoint in `folder`, if it is there and whole."""
+    """The checkpoint in `folder`, if it is there and every bit of it is as it was written."""
     try:
-        progress = Progress(**json.loads((folder / "progress.json").read_bytes()))
-        return progress, load_file(folder / "state.safetensors")
-    except (OSError, ValueError, TypeError, SafetensorError):
+        written = json.loads((folder / _PROGRESS).read_bytes())
+        progress = Progress(**written["progress"])
+        if written["sha256"] != _digest(progress, folder / _STATE):
+            return None
+        return progress, load_file(folder / _STATE)
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError):
         return None
+
+
+def _digest(progress: Progress, state: Path) -> str:
+    """Of both files together."""
+    said = json.dumps(asdict(progress), sort_keys=True)
+    return hashlib.sha256((said + sha256_of(state)).encode()).hexdigest()
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 import torch
 from transformers import PreTrainedModel
 
-from shammah.errors import JobError
+from shammah.errors import NotFinite
 from shammah.training.adapter import Adapter
 from shammah.training.checkpoints import Progress
 from shammah.training.model import Hardware, target_logits
 from shammah.training.objective import Teacher, kl, nll
 from shammah.training.packing import pack, size, split
 from shammah.training.schedule import Step, Turn
-from shammah.training.spec import Recipe, Row
+from shammah.training.spec import Adjustments, Recipe, Row
 from shammah.training.teacher import Replay
 from shammah.training.validation import VALIDATE_STEPS, goes_wrong
 
@@ -47,6 +47,7 @@ class Trainer:
         rows: Sequence[Row],
         replay: Replay,
         recipe: Recipe,
+        adjustments: Adjustments | None = None,
     ) -> None:
         self._model = model
         self._adapter = adapter
@@ -56,6 +57,9 @@ class Trainer:
         self._replay = replay
         self._kl_weight = recipe.kl_weight
         self._patience = recipe.patience
+        adjustments = adjustments or Adjustments()
+        self._divided = adjustments.divided
+        self._rate = adjustments.rate
 
     def run(
         self,
@@ -66,7 +70,7 @@ class Trainer:
         """Do what is left of `steps` after `progress`, until the held-out rows get worse.
 
         Raises:
-            JobError: the loss is not finite.
+            NotFinite: a loss or a gradient is no number any more.
         """
         for number in range(progress.step, len(steps)):
             if progress.ended_early:
@@ -75,12 +79,9 @@ class Trainer:
             step = steps[number]
             mean_nll, mean_kl, tokens = self.gradients(step)
             loss = mean_nll + self._kl_weight * mean_kl
-            if not math.isfinite(loss):
-                raise JobError(
-                    f"the loss became {loss} at step {number + 1} of {len(steps)}",
-                    hint="lower learning.learning_rate",
-                )
-            self._adapter.step(step.learning_rate)
+            _require_finite(loss, f"the loss became {loss} at step {number + 1} of {len(steps)}")
+            learning_rate = self._rate * step.learning_rate
+            self._adapter.step(learning_rate)
             seconds = time.perf_counter() - started
             progress = replace(
                 progress,
@@ -98,7 +99,7 @@ class Trainer:
                 loss=loss,
                 nll=mean_nll,
                 kl=mean_kl,
-                learning_rate=step.learning_rate,
+                learning_rate=learning_rate,
                 tokens=tokens,
                 seconds=seconds,
             )
@@ -109,6 +110,7 @@ class Trainer:
         nll = self.held_out_nll()
         if nll is None:
             return progress
+        _require_finite(nll, f"the held-out loss became {nll} after step {progress.step}")
         measured = [*progress.held_out_nll, nll]
         early = not is_last and goes_wrong(measured, self._patience)
         return replace(progress, held_out_nll=measured, ended_early=early)
@@ -120,7 +122,7 @@ class Trainer:
             return None
         total = 0.0
         alone = [[row] for row in self._held_out]
-        for batch in split(alone, self._hardware.max_tokens):
+        for batch in split(alone, self._hardware.max_tokens, self._divided):
             packed = pack([alone[i] for i in batch], self._hardware.dtype, self._hardware.device)
             total += nll(target_logits(self._model, packed), packed.targets).sum().item()
         return total / sum(len(row.target) for row in self._held_out)
@@ -132,10 +134,10 @@ class Trainer:
         """
         conversations = [[self._row(turn) for turn in turns] for turns in step.conversations]
         turns = [turn for turns in step.conversations for turn in turns]
-        taught = self._target_tokens(turns, replay=False)
+        taught = max(1, self._target_tokens(turns, replay=False))
         replayed = max(1, self._target_tokens(turns, replay=True))
         mean_nll = mean_kl = 0.0
-        for batch in split(conversations, self._hardware.max_tokens):
+        for batch in split(conversations, self._hardware.max_tokens, self._divided):
             packed = pack(
                 [conversations[i] for i in batch], self._hardware.dtype, self._hardware.device
             )
@@ -167,3 +169,8 @@ class Trainer:
         ids = torch.cat([teacher.ids for teacher in chosen])
         log_probs = torch.cat([teacher.log_probs for teacher in chosen])
         return Teacher(ids.to(self._hardware.device), log_probs.to(self._hardware.device))
+
+
+def _require_finite(nats: float, what: str) -> None:
+    if not math.isfinite(nats):
+        raise NotFinite(what, hint="lower learning.learning_rate")

@@ -8,6 +8,7 @@ separate sequences. Knows no model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -99,11 +100,16 @@ def size(conversation: Conversation) -> int:
     return sum(len(asked) + len(target) for asked, target in _turns(conversation))
 
 
-def split(conversations: Sequence[Conversation], max_tokens: int) -> list[list[int]]:
+def split(
+    conversations: Sequence[Conversation], max_tokens: int, divided: int = 1
+) -> list[list[int]]:
     """Indices of `conversations` in micro-batches within `max_tokens` and `MAX_SCORES`, shortest
     first.
 
     One that alone exceeds a limit gets a micro-batch of its own.
+
+    Args:
+        divided: into how many parts each micro-batch is divided, as far as it has conversations.
     """
     lengths = [size(rows) for rows in conversations]
     pieces = [
@@ -120,7 +126,12 @@ def split(conversations: Sequence[Conversation], max_tokens: int) -> list[list[i
             batches[-1] = batch
         else:
             batches.append([index])
-    return batches
+    return [part for batch in batches for part in _parts(batch, divided)]
+
+
+def _parts(batch: list[int], count: int) -> list[list[int]]:
+    longest = math.ceil(len(batch) / count)
+    return [batch[start : start + longest] for start in range(0, len(batch), longest)]
 
 
 @dataclass(frozen=True)

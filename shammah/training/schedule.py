@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from shammah.training.packing import size
@@ -58,6 +58,64 @@ def plan(dataset: Dataset, replay: Sequence[Row], recipe: Recipe) -> list[Step]:
     return steps
 
 
+def longest(steps: Sequence[Step], rows: Sequence[Row], replay: Sequence[Row]) -> int:
+    """Tokens of the longest sequence that the steps compute."""
+    return max(
+        size([_row(turn, rows, replay) for turn in turns])
+        for step in steps
+        for turns in step.conversations
+    )
+
+
+def shorten(
+    steps: Sequence[Step], rows: Sequence[Row], replay: Sequence[Row], limit: int
+) -> list[Step]:
+    """The same steps in sequences of at most `limit` tokens.
+
+    A conversation that is longer goes on in a new one. A row that is longer by itself is left out,
+    whole: no target is ever cut.
+    """
+    return [
+        replace(
+            step,
+            conversations=[
+                shorter
+                for turns in step.conversations
+                for shorter in _broken(turns, rows, replay, limit)
+            ],
+        )
+        for step in steps
+    ]
+
+
+def left_out(before: Sequence[Step], after: Sequence[Step], rows: Sequence[Row]) -> list[int]:
+    """Ids of the examples that `before` teaches and `after` does not."""
+    return sorted(_taught(before, rows) - _taught(after, rows))
+
+
+def _taught(steps: Sequence[Step], rows: Sequence[Row]) -> set[int]:
+    turns = [turn for step in steps for asked in step.conversations for turn in asked]
+    ids = {rows[turn.row].example_id for turn in turns if not turn.is_replay}
+    return {number for number in ids if number is not None}
+
+
+def _broken(
+    turns: Sequence[Turn], rows: Sequence[Row], replay: Sequence[Row], limit: int
+) -> list[list[Turn]]:
+    parts: list[list[Turn]] = []
+    for turn in turns:
+        joined = [*(parts[-1] if parts else []), turn]
+        if parts and size([_row(one, rows, replay) for one in joined]) <= limit:
+            parts[-1] = joined
+        elif size([_row(turn, rows, replay)]) <= limit:
+            parts.append([turn])
+    return parts
+
+
+def _row(turn: Turn, rows: Sequence[Row], replay: Sequence[Row]) -> Row:
+    return (replay if turn.is_replay else rows)[turn.row]
+
+
 def _joined(
     opened: Sequence[list[Turn]],
     asked: Sequence[Turn],
@@ -68,7 +126,7 @@ def _joined(
     conversations = [list(turns) for turns in opened]
     for turn in asked:
         for turns in conversations:
-            before = [(replay if t.is_replay else rows)[t.row] for t in turns]
+            before = [_row(earlier, rows, replay) for earlier in turns]
             if _fits(rows[turn.row], before):
                 turns.append(turn)
                 break

@@ -41,6 +41,17 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Adjustments:
+    """How a training that failed is tried again. Not part of the job: what it learns stays the
+    same, or nearly so, and its checkpoints stay good."""
+
+    divided: int = 1  # into how many passes what would be one is divided; the gradient is the same
+    recompute: bool = False  # activations in the backward pass; time for memory
+    shorter: bool = False  # sequences of at most half the longest one's tokens: `schedule.shorten`
+    rate: float = 1.0  # times the learning rate
+
+
+@dataclass(frozen=True)
 class Row:
     """One tokenized training row: loss on `target` only, which ends with end-of-turn.
 

@@ -12,18 +12,22 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from shammah import stage
-from shammah.errors import JobError
+from shammah.errors import JobError, OutOfMemory
 from shammah.files import building, sha256_of, write_atomically
 from shammah.training import checkpoints, schedule, teacher, whitening
 from shammah.training.adapter import Adapter
 from shammah.training.checkpoints import Progress
 from shammah.training.loop import StepReport, Trainer
-from shammah.training.model import Hardware, load
-from shammah.training.spec import Dataset, JobSpec
+from shammah.training.model import Hardware, load, recompute_activations
+from shammah.training.schedule import Step
+from shammah.training.spec import Adjustments, Dataset, JobSpec
 from shammah.training.teacher import Replay
 from shammah.training.validation import VALIDATE_STEPS, is_worse
 
 _REPORTS_PER_SECOND = 3
+
+#: A checkpoint is written at least so often: on a slow machine twenty steps take many minutes.
+CHECKPOINT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def train_when_asked(base_dir: Path, stop: stage.Stop) -> dict[str, Any]:
     ready = Ready.load(base_dir)
     request = stage.receive(stop)
     adapter = Path(request["adapter"]) if request["adapter"] else None
-    return train_job(Path(request["job_dir"]), base_dir, adapter, stop, ready)
+    adjustments = Adjustments(**request["adjustments"])
+    return train_job(Path(request["job_dir"]), base_dir, adapter, stop, ready, adjustments)
 
 
 def train_job(
@@ -54,33 +59,43 @@ def train_job(
     start_adapter: Path | None,
     stop: stage.Stop,
     ready: Ready | None = None,
+    adjustments: Adjustments | None = None,
 ) -> dict[str, Any]:
     """Train what `job_dir` asks for, going on from its newest checkpoint.
 
     Args:
         ready: what was loaded ahead; its model gets the adapter's layers.
+        adjustments: what an attempt before this one that failed has led to.
 
     Returns:
         steps, seconds, final_loss, tokens, tokens_per_second, held_out_nll (nats a token, every
-        `VALIDATE_STEPS` and at the end), ended_early, saved_step.
+        `VALIDATE_STEPS` and at the end), ended_early, saved_step, adjustments, left_out (ids of
+        the examples that were too long for them).
 
     Raises:
-        JobError: nothing to train on, unprepared replay, a loss that is not finite.
+        JobError: nothing to train on, unprepared replay.
+        NotFinite: a loss or a gradient is no number any more; checkpoints are from before.
         Stopped: `stop` was set; a checkpoint was written.
     """
     spec = JobSpec.load(job_dir / "job.json")
     dataset = Dataset.load(job_dir / "rows.json")
     replay = _replay(base_dir, spec)
+    adjustments = adjustments or Adjustments()
     steps = schedule.plan(dataset, replay.rows, spec.recipe)
     if not steps:
         raise JobError(f"job {spec.job_id} has no rows to train on")
+    left_out: list[int] = []
+    if adjustments.shorter:
+        steps, left_out = _shortened(steps, dataset, replay)
 
     ready = ready or Ready.load(base_dir)
     hardware, model = ready.hardware, ready.model
     adapter = Adapter(model, spec.recipe, spec.base, whitening.load(base_dir / whitening.FILE))
     if start_adapter is not None:
         adapter.start_from(start_adapter)
-    trainer = Trainer(model, adapter, hardware, dataset.rows, replay, spec.recipe)
+    if adjustments.recompute:
+        recompute_activations(model)
+    trainer = Trainer(model, adapter, hardware, dataset.rows, replay, spec.recipe, adjustments)
 
     folder = job_dir / "checkpoints"
     fingerprint = _fingerprint(job_dir, base_dir, start_adapter)
@@ -91,11 +106,15 @@ def train_job(
         progress, tensors = found
         adapter.restore(tensors)
     log = _Log(job_dir / "log.jsonl", progress.step)
+    saved = time.monotonic()
 
     def after_step(report: StepReport, now: Progress) -> None:
+        nonlocal saved
         log.write(report, now)
-        if now.step % VALIDATE_STEPS == 0 or stop.is_set():
+        is_due = time.monotonic() - saved >= CHECKPOINT_SECONDS
+        if now.step % VALIDATE_STEPS == 0 or is_due or stop.is_set():
             checkpoints.save(folder, now, adapter.state())
+            saved = time.monotonic()
         if stop.is_set():
             raise stage.Stopped
 
@@ -113,7 +132,24 @@ def train_job(
         "held_out_nll": progress.held_out_nll,
         "ended_early": progress.ended_early,
         "saved_step": saved_step,
+        "adjustments": asdict(adjustments),
+        "left_out": left_out,
     }
+
+
+def _shortened(
+    steps: list[Step], dataset: Dataset, replay: Replay
+) -> tuple[list[Step], list[int]]:
+    """The steps in half as long sequences, and the ids of the examples that do not fit."""
+    limit = schedule.longest(steps, dataset.rows, replay.rows) // 2
+    shorter = schedule.shorten(steps, dataset.rows, replay.rows, limit)
+    lost = schedule.left_out(steps, shorter, dataset.rows)
+    if lost and not schedule.left_out(shorter, [], dataset.rows):
+        raise OutOfMemory(
+            f"no example fits into {limit} tokens, half of the longest sequence",
+            hint="choose a smaller base, or close other programs",
+        )
+    return shorter, lost
 
 
 def _back_to_the_best(adapter: Adapter, progress: Progress, folder: Path) -> int:

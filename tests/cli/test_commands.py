@@ -381,3 +381,11 @@ def test_an_unwritable_home_is_named(
     assert done.returncode == 1
     assert str(tmp_path / "file" / "home") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_job_is_paused_and_resumed(shammah: Shammah, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_STAGE_SECONDS", "30")
+    shammah("train")
+    assert "shammah jobs resume 1" in shammah("jobs", "pause", "1").stdout
+    assert "paused" in shammah("status").stdout
+    assert shammah("jobs", "resume", "1").stdout == "job 1 is queued\n"

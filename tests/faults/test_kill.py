@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import random
-import sqlite3
-import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 import pytest
 
-from shammah.client import Client
-from shammah.errors import Conflict, DaemonUnreachable, EngineError
-from shammah.records import JobState, Level, Message
+from shammah.records import JobState
 from tests.conftest import StartDaemon
-from tests.running import TINY_LESSON, Daemon, kill_process
+from tests.faults.harness import (
+    POINTS,
+    SEED,
+    SETTINGS,
+    Talker,
+    check_all_is_there,
+    check_jobs_have_ended_well,
+    ended,
+    ensure_job,
+    integrity,
+    wait_for,
+)
+from tests.running import Daemon, kill_process
 
-KILLS = 10
-SEED = 20260301
-WAIT_SECONDS = 120.0
+STAGES = ("shammah.training", "shammah.publish")
+KILLED = ("signal 9",)
 
 #: States in which a job has its candidate, or is done.
 LATE = frozenset({JobState.QUANTIZING, JobState.JUDGING, JobState.PROMOTED})
@@ -30,51 +33,10 @@ LATE_KILLS = 4
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(300 + 60 * POINTS),
     # httpcore leaves the socket of a refused connection to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-SETTINGS = TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "1000"}
-
-
-@dataclass
-class Talker:
-    """Asks and gives feedback until it is told to stop, and remembers what was acknowledged."""
-
-    daemon: Daemon
-    acknowledged: dict[int, str] = field(default_factory=dict)  # example id: target
-    unexpected: list[Exception] = field(default_factory=list)
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Talker:
-        self._thread = threading.Thread(target=self._talk)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        self._thread.join()
-
-    def _talk(self) -> None:
-        number = 0
-        while not self.done.is_set():
-            number += 1
-            try:
-                with self.daemon.client as client:
-                    self._correct(client, f"target {id(self)} {number}")
-            except (DaemonUnreachable, EngineError):
-                time.sleep(0.05)  # killed: what was not acknowledged may be lost
-            except Exception as error:
-                self.unexpected.append(error)
-                return
-            time.sleep(0.02)
-
-    def _correct(self, client: Client, target: str) -> None:
-        question = [Message(role="user", content=f"what about {target}")]
-        chunks = list(client.chat_stream(question, max_tokens=20))
-        receipt = client.feedback(Level.CRITICAL, chunks[0].id, correction=target)
-        self.acknowledged[receipt.example_id] = target
 
 
 @pytest.fixture
@@ -89,76 +51,30 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(f"{SEED} {request.node.name}")
 
 
-def ensure_job(client: Client) -> int:
-    """An unfinished job with something to teach."""
-    try:
-        return client.train().id
-    except Conflict:
-        question = [Message(role="user", content="what do we do")]
-        answer = client.chat(question, max_tokens=6)
-        client.feedback(Level.CRITICAL, answer.id, correction="yes we agree indeed")
-        return client.train().id
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def integrity(database: Path) -> str:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
-
-
-def check_all_is_there(daemon: Daemon, talker: Talker) -> None:
-    """Every acknowledged example, a whole database, and an answer of the active version."""
+def check(daemon: Daemon, talker: Talker) -> None:
     assert talker.unexpected == []
-    with daemon.client as client:
-        stored = {example.id: example.target for example in client.examples()}
-        assert talker.acknowledged.items() <= stored.items()
-        question = [Message(role="user", content="Are you there?")]
-        answer = client.chat(question, max_tokens=4)
-        assert answer.shammah.version == client.status().active_version
-    assert integrity(daemon.paths.database) == "ok"
-
-
-def check_jobs_end_with_a_reason(daemon: Daemon) -> None:
-    """Every job comes to its end, one that failed says why, and only versions have folders."""
-    with daemon.client as client:
-        for job in client.jobs():
-            for _ in client.job_events(job.id):
-                pass
-            ended = client.job(job.id)
-            assert ended.state.is_final
-            if ended.state is JobState.FAILED:
-                assert "signal 9" in (ended.error or "")
-        versions = [version.number for version in client.versions() if version.number]
-        assert sorted(int(f.name) for f in daemon.paths.versions.iterdir()) == sorted(versions)
+    check_jobs_have_ended_well(daemon, KILLED)
+    check_all_is_there(daemon, talker.acknowledged)
 
 
 def test_a_killed_engine_loses_nothing(daemon: Daemon, chance: random.Random) -> None:
     with daemon.client as client, Talker(daemon) as talker:
-        ensure_job(client)
-        for _ in range(KILLS):
+        for _ in range(POINTS):
+            ensure_job(client)
             time.sleep(chance.uniform(0.0, 1.5))
             wait_for(lambda: daemon.children("shammah.engine"))
             kill_process(chance.choice(daemon.children("shammah.engine")))
-    check_all_is_there(daemon, talker)
-    check_jobs_end_with_a_reason(daemon)
+    check(daemon, talker)
 
 
 def test_a_killed_job_child_loses_nothing(daemon: Daemon, chance: random.Random) -> None:
-    modules = ("shammah.training", "shammah.publish")
-
     def at_work() -> list[psutil.Process]:
-        return daemon.children(*modules)
+        return daemon.children(*STAGES)
 
     acknowledged: dict[int, str] = {}
     kills = 0
     with daemon.client as client:
-        while kills < KILLS:
+        while kills < POINTS:
             ensure_job(client)
             wait_for(at_work)
             time.sleep(chance.uniform(0.0, 3.0))
@@ -168,15 +84,14 @@ def test_a_killed_job_child_loses_nothing(daemon: Daemon, chance: random.Random)
                 for child in at_work():
                     kill_process(child)
                     kills += 1
-    check_all_is_there(daemon, talker)
-    check_jobs_end_with_a_reason(daemon)
+    check(daemon, talker)
 
 
 def test_a_killed_daemon_loses_nothing(daemon: Daemon, chance: random.Random) -> None:
-    with daemon.client as client:
-        ensure_job(client)
     with Talker(daemon) as talker:
-        for _ in range(KILLS):
+        for _ in range(POINTS):
+            with daemon.client as client:
+                ensure_job(client)
             time.sleep(chance.uniform(0.0, 3.0))
             daemon.kill()
             assert integrity(daemon.paths.database) == "ok"
@@ -185,8 +100,41 @@ def test_a_killed_daemon_loses_nothing(daemon: Daemon, chance: random.Random) ->
             with daemon.client as client:
                 stored = {example.id: example.target for example in client.examples()}
             assert acknowledged.items() <= stored.items()
-    check_all_is_there(daemon, talker)
-    check_jobs_end_with_a_reason(daemon)
+    check(daemon, talker)
+
+
+def test_a_daemon_killed_as_each_stage_begins_ends_the_job_all_the_same(daemon: Daemon) -> None:
+    seen = 0
+    with daemon.client as client:
+        job_id = ensure_job(client)
+    for stage in ("preparing", "training", "merging", "quantizing", "judging"):
+        with daemon.client as client:
+            for event in client.job_events(job_id, after=seen):
+                seen = event.id
+                if event.data.get("state") == stage:
+                    break
+        daemon.kill()
+        daemon.start()
+    assert ended(daemon, job_id).state is JobState.PROMOTED
+    check_jobs_have_ended_well(daemon)
+    check_all_is_there(daemon, {})
+
+
+@pytest.mark.parametrize("stages", [("training", "quantizing"), ("merging",)])
+def test_a_child_killed_as_its_stage_begins_is_started_again(
+    daemon: Daemon, stages: tuple[str, ...]
+) -> None:
+    with daemon.client as client:
+        job_id = ensure_job(client)
+        for event in client.job_events(job_id):
+            if event.data.get("state") in stages:
+                wait_for(lambda: daemon.children(*STAGES))
+                kill_process(daemon.children(*STAGES)[0])
+    job = ended(daemon, job_id)
+    assert job.state is JobState.PROMOTED
+    assert [one.stage for one in job.tried] == list(stages)
+    assert {one.failure for one in job.tried} == {"killed"}
+    check_jobs_have_ended_well(daemon)
 
 
 def test_a_daemon_killed_while_it_judges_and_promotes_ends_the_job_all_the_same(
@@ -200,10 +148,9 @@ def test_a_daemon_killed_while_it_judges_and_promotes_ends_the_job_all_the_same(
         time.sleep(chance.uniform(0.0, 0.8))
         daemon.kill()
         daemon.start()
+    assert ended(daemon, job_id).state is JobState.PROMOTED
     with daemon.client as client:
-        for _ in client.job_events(job_id):
-            pass
-        assert client.job(job_id).state is JobState.PROMOTED
         assert client.status().active_version == 1
         assert [version.number for version in client.versions()] == [1, 0]
-    assert integrity(daemon.paths.database) == "ok"
+    check_jobs_have_ended_well(daemon)
+    check_all_is_there(daemon, {})

@@ -233,6 +233,6 @@ def _spawn(job_dir: Path, base_dir: Path) -> subprocess.Popen[str]:
         env={**os.environ, **CHILD_ENVIRONMENT},
     )
     assert child.stdin
-    child.stdin.write(json.dumps({"job_dir": str(job_dir), "adapter": None}) + "\n")
+    child.stdin.write(json.dumps({"job_dir": str(job_dir), "adapter": None, "adjustments": {}}) + "\n")
     child.stdin.flush()
     return child

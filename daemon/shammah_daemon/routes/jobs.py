@@ -83,6 +83,18 @@ async def cancel(job_id: int, services: Wired) -> JobView:
     return job_view(await services.supervisor.cancel(job_id))
 
 
+@router.post("/api/jobs/{job_id}/pause")
+async def pause(job_id: int, services: Wired) -> JobView:
+    """Stop an unfinished job where it is, until it is resumed; jobs behind it wait."""
+    return job_view(await services.supervisor.pause(job_id))
+
+
+@router.post("/api/jobs/{job_id}/resume")
+async def resume(job_id: int, services: Wired) -> JobView:
+    """Let a paused job go on from where it was."""
+    return job_view(await services.supervisor.resume(job_id))
+
+
 @router.get("/api/versions")
 async def versions(services: Wired) -> dict[str, Any]:
     """Newest first; the last one is version 0, the base itself."""

@@ -53,7 +53,7 @@ from shammah.protocol import (
     VotesView,
     WhyView,
 )
-from shammah.records import ExampleStatus, JobState, Level, Mode
+from shammah.records import ExampleStatus, JobState, Level, Mode, PauseReason
 
 NOW = "2026-01-02T03:04:05+00:00"
 THRESHOLD = 10
@@ -273,6 +273,20 @@ def build(paths: Paths) -> FastAPI:
     async def cancel(job_id: int) -> JobView:
         found = _job(state, job_id)
         found.state = JobState.CANCELLED
+        state.publish(job_id, "state", state=found.state)
+        return found
+
+    @app.post("/api/jobs/{job_id}/pause")
+    async def pause(job_id: int) -> JobView:
+        found = _job(state, job_id)
+        found.state, found.paused_for = JobState.PAUSED, PauseReason.USER
+        state.publish(job_id, "state", state=found.state)
+        return found
+
+    @app.post("/api/jobs/{job_id}/resume")
+    async def resume(job_id: int) -> JobView:
+        found = _job(state, job_id)
+        found.state, found.paused_for = JobState.QUEUED, None
         state.publish(job_id, "state", state=found.state)
         return found
 

@@ -1,0 +1,133 @@
+"""What every fault test uses: someone who talks meanwhile, and what must hold afterwards.
+
+`SHAMMAH_FAULTS` is the number of points at which each kind of fault strikes; `scripts/faults` sets
+it for the long run.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shammah.client import Client
+from shammah.errors import Conflict, DaemonUnreachable, EngineError, StorageError
+from shammah.files import PARTIAL, sha256_of
+from shammah.protocol import JobView
+from shammah.records import JobState, Level, Message
+from tests.running import TINY_LESSON, Daemon
+
+POINTS = int(os.environ.get("SHAMMAH_FAULTS", "3"))
+SEED = 20260301
+WAIT_SECONDS = 240.0
+
+SETTINGS = TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "1000"}
+
+
+@dataclass
+class Talker:
+    """Asks and gives feedback until it is told to stop, and remembers what was acknowledged."""
+
+    daemon: Daemon
+    acknowledged: dict[int, str] = field(default_factory=dict)  # example id: target
+    unexpected: list[Exception] = field(default_factory=list)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Talker:
+        self._thread = threading.Thread(target=self._talk)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self._thread.join()
+
+    def _talk(self) -> None:
+        number = 0
+        while not self.done.is_set():
+            number += 1
+            try:
+                with self.daemon.client as client:
+                    self._correct(client, f"target {id(self)} {number}")
+            except (DaemonUnreachable, EngineError, StorageError):
+                time.sleep(0.05)  # struck: what was not acknowledged may be lost
+            except Exception as error:
+                self.unexpected.append(error)
+                return
+            time.sleep(0.02)
+
+    def _correct(self, client: Client, target: str) -> None:
+        question = [Message(role="user", content=f"what about {target}")]
+        chunks = list(client.chat_stream(question, max_tokens=20))
+        receipt = client.feedback(Level.CRITICAL, chunks[0].id, correction=target)
+        self.acknowledged[receipt.example_id] = target
+
+
+def ensure_job(client: Client) -> int:
+    """An unfinished job with something to teach."""
+    try:
+        return client.train().id
+    except Conflict:
+        question = [Message(role="user", content="what do we do")]
+        answer = client.chat(question, max_tokens=6)
+        client.feedback(Level.CRITICAL, answer.id, correction="yes we agree indeed")
+        return client.train().id
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ended(daemon: Daemon, job_id: int) -> JobView:
+    """The job, when it has come to its end."""
+    with daemon.client as client:
+        for _ in client.job_events(job_id):
+            pass
+        return client.job(job_id)
+
+
+def integrity(database: Path) -> str:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+def check_all_is_there(daemon: Daemon, acknowledged: dict[int, str]) -> None:
+    """Every acknowledged example, a whole database, one active version, which answers, whose files
+    are as its manifest says."""
+    with daemon.client as client:
+        stored = {example.id: example.target for example in client.examples()}
+        assert acknowledged.items() <= stored.items()
+        question = [Message(role="user", content="Are you there?")]
+        answer = client.chat(question, max_tokens=4)
+        [active] = [version.number for version in client.versions() if version.active]
+        assert answer.shammah.version == client.status().active_version == active
+        for version in client.versions():
+            folder = daemon.paths.version(version.number)
+            for name, digest in version.manifest.get("files", {}).items():
+                assert sha256_of(folder / name) == digest
+    assert integrity(daemon.paths.database) == "ok"
+
+
+def check_jobs_have_ended_well(daemon: Daemon, failures: tuple[str, ...] = ()) -> None:
+    """Every job comes to its end; one that failed says why, in one of these words; each promoted
+    one made one version, and nothing is left under construction."""
+    with daemon.client as client:
+        jobs = [ended(daemon, job.id) for job in client.jobs()]
+        for job in jobs:
+            assert job.state.is_final
+            if job.state is JobState.FAILED:
+                assert any(word in (job.error or "") for word in failures), job
+        versions = [version for version in client.versions() if version.number]
+        promoted = {job.id for job in jobs if job.state is JobState.PROMOTED}
+        assert sorted(version.job_id or 0 for version in versions) == sorted(promoted)
+    numbers = sorted(version.number for version in versions)
+    assert sorted(int(f.name) for f in daemon.paths.versions.iterdir()) == numbers
+    assert list(daemon.paths.data_dir.rglob("*" + PARTIAL)) == []
