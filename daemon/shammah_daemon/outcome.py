@@ -43,7 +43,9 @@ def naming_left_out(report: Report, left_out: Sequence[int]) -> Report:
     """The report, saying so where examples were too long for the memory that there was."""
     if not left_out:
         return report
-    said = f"too long to be taught in this machine's memory: example {', '.join(map(str, left_out))}"
+    said = (
+        f"too long to be taught in this machine's memory: example {', '.join(map(str, left_out))}"
+    )
     return replace(report, warnings=[*report.warnings, said])
 
 

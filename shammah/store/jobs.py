@@ -90,7 +90,7 @@ class Jobs:
         return _job(row) if row else None
 
     def update(self, job_id: int, **changes: Unpack[JobChanges]) -> Job:
-        """Change a job; its times and its stage follow from states and progress. Raises NotFound."""
+        """Change a job; times and stage follow from states and progress. Raises NotFound."""
         with self._connection.transaction():
             row = _changed_columns(changes)
             if "state" in changes:

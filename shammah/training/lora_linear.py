@@ -60,6 +60,8 @@ class _LoraLinear(torch.autograd.Function):
         output = functional.linear(rows, weight, bias).addmm_(inner, b.t(), alpha=scale)
         ctx.save_for_backward(rows, inner, weight, a, b)
         ctx.scale = scale
+        # Not in `backward`: what was saved may come back recomputed, without its gradient.
+        ctx.gradients = (a.grad, b.grad)
         return output.view(*inputs.shape[:-1], -1)
 
     @staticmethod
@@ -68,8 +70,9 @@ class _LoraLinear(torch.autograd.Function):
         [gradient] = gradients
         outer = gradient.reshape(-1, gradient.shape[-1])
         through = outer @ b  # [T, rank]
-        a.grad.addmm_(through.t(), rows, alpha=ctx.scale)
-        b.grad.addmm_(outer.t(), inner, alpha=ctx.scale)
+        gradient_a, gradient_b = ctx.gradients
+        gradient_a.addmm_(through.t(), rows, alpha=ctx.scale)
+        gradient_b.addmm_(outer.t(), inner, alpha=ctx.scale)
         if not ctx.needs_input_grad[0]:
             return (None,) * 6
         back = (outer @ weight).addmm_(through, a, alpha=ctx.scale)

@@ -137,9 +137,7 @@ def train_job(
     }
 
 
-def _shortened(
-    steps: list[Step], dataset: Dataset, replay: Replay
-) -> tuple[list[Step], list[int]]:
+def _shortened(steps: list[Step], dataset: Dataset, replay: Replay) -> tuple[list[Step], list[int]]:
     """The steps in half as long sequences, and the ids of the examples that do not fit."""
     limit = schedule.longest(steps, dataset.rows, replay.rows) // 2
     shorter = schedule.shorten(steps, dataset.rows, replay.rows, limit)

@@ -99,7 +99,7 @@ def test_a_lower_rate_is_what_the_steps_use(base_dir: Path, job_dir: Path) -> No
     for folder, rate in ((job_dir, 1.0), (half, 0.5)):
         train_job(folder, base_dir, None, Stop(), None, Adjustments(rate=rate))
     rates = [
-        [json.loads(line)["learning_rate"] for line in (f / "log.jsonl").open()]
+        [json.loads(line)["learning_rate"] for line in (f / "log.jsonl").read_text().splitlines()]
         for f in (job_dir, half)
     ]
     assert rates[1] == [rate / 2 for rate in rates[0]]
@@ -110,7 +110,7 @@ def test_a_gradient_that_is_no_number_changes_nothing(base_dir: Path, hardware: 
     adapter = Adapter(model, RECIPE, "tiny", whitening.load(base_dir / whitening.FILE))
     before = adapter.masters.data.clone()
     adapter._gradients[3] = float("inf")
-    with pytest.raises(NotFinite, match="inf"):
+    with pytest.raises(NotFinite, match="norm became"):
         adapter.step(0.1)
     assert torch.equal(adapter.masters.data, before)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -15,12 +16,11 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from shammah.errors import JobError
+from shammah.errors import JobError, NotFinite
 from shammah.stage import STOPPED, Stop, Stopped
-from shammah.training import checkpoints, teacher, whitening
+from shammah.training import teacher, whitening
 from shammah.training.spec import CHILD_ENVIRONMENT, Dataset
 from shammah.training.train import train_job
 from shammah.training.validation import best
@@ -28,6 +28,9 @@ from shammah.training.validation import best
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
 WEIGHTS = "adapter/adapter_model.safetensors"
+
+#: At how many steps a child is ended in the test of that; `scripts/faults` sets it for a long run.
+POINTS = int(os.environ.get("SHAMMAH_FAULTS", "1"))
 
 
 def test_a_job_learns_and_writes_an_adapter_that_peft_loads(base_dir: Path, job_dir: Path) -> None:
@@ -67,15 +70,17 @@ def test_the_same_job_makes_the_same_bytes(base_dir: Path, job_dir: Path) -> Non
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_job_ended_by_a_signal_goes_on_to_the_same_bytes(
-    base_dir: Path, job_dir: Path, signal_number: signal.Signals
+@pytest.mark.parametrize("seed", range(POINTS))
+def test_a_job_ended_at_any_step_goes_on_to_the_same_bytes(
+    base_dir: Path, job_dir: Path, signal_number: signal.Signals, seed: int
 ) -> None:
     whole = shutil.copytree(job_dir, job_dir.with_name("whole"))
     train_job(whole, base_dir, None, Stop())
     child = _spawn(job_dir, base_dir)
-    while not (job_dir / "log.jsonl").is_file() or len(_log(job_dir)) < 23:
+    at = random.Random(seed).randint(21, 40)
+    while not (job_dir / "log.jsonl").is_file() or len(_log(job_dir)) < at:
         assert child.poll() is None
-        time.sleep(0.01)
+        time.sleep(0.001)
     child.send_signal(signal_number)
     child.communicate()
     assert child.returncode == (STOPPED if signal_number == signal.SIGTERM else -signal.SIGKILL)
@@ -96,20 +101,6 @@ def test_a_stop_writes_a_checkpoint_at_once(base_dir: Path, job_dir: Path) -> No
     with pytest.raises(Stopped):
         train_job(job_dir, base_dir, None, stop)
     assert [path.name for path in (job_dir / "checkpoints").iterdir()] == ["1"]
-
-
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
-    base_dir: Path, job_dir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train_job(job_dir, base_dir, None, Stop())
-    made = (job_dir / WEIGHTS).read_bytes()
-    shutil.rmtree(job_dir / "adapter")
-    newest = job_dir / "checkpoints" / "40" / "state.safetensors"
-    newest.write_bytes(newest.read_bytes()[:100])
-    capsys.readouterr()
-    train_job(job_dir, base_dir, None, Stop())
-    assert json.loads(capsys.readouterr().out.splitlines()[0])["step"] == 21
-    assert (job_dir / WEIGHTS).read_bytes() == made
 
 
 def test_a_checkpoint_of_another_job_is_not_resumed(
@@ -140,7 +131,7 @@ def test_an_adapter_of_another_rank_is_refused(base_dir: Path, job_dir: Path) ->
 
 def test_a_loss_that_is_not_finite_fails_the_job(base_dir: Path, job_dir: Path) -> None:
     _change_recipe(job_dir, learning_rate=1e30)
-    with pytest.raises(JobError, match="loss became nan") as raised:
+    with pytest.raises(NotFinite, match=r"became (nan|inf)") as raised:
         train_job(job_dir, base_dir, None, Stop())
     assert "learning_rate" in raised.value.hint
     assert not (job_dir / "adapter").exists()
@@ -156,17 +147,26 @@ def test_what_an_unprepared_base_lacks_is_named(
         train_job(job_dir, bare, None, Stop())
 
 
-def test_the_newest_two_checkpoints_and_the_best_are_kept(base_dir: Path, job_dir: Path) -> None:
-    dataset = Dataset.load(job_dir / "rows.json")
-    Dataset(dataset.rows, [*dataset.epochs, dataset.epochs[0]]).save(job_dir / "rows.json")
+def test_checkpoints_also_come_by_the_clock(
+    base_dir: Path, job_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shammah.training.train.CHECKPOINT_SECONDS", 0.0)
     train_job(job_dir, base_dir, None, Stop())
-    kept = sorted(path.name for path in (job_dir / "checkpoints").iterdir())
-    newest = checkpoints.read(job_dir / "checkpoints" / "60")
-    assert newest is not None
-    assert kept == sorted({"40", "60", str(newest[0].best_step)})
-    assert len(kept) == 3
-    tensors = load_file(job_dir / "checkpoints" / "60" / "state.safetensors")
-    assert tensors["masters"].dtype == torch.float32
+    assert {path.name for path in (job_dir / "checkpoints").iterdir()} >= {"43", "44", "45"}
+
+
+def test_nothing_in_training_is_drawn_by_chance(base_dir: Path, job_dir: Path) -> None:
+    """So a checkpoint needs no state of a random generator."""
+    drawn: list[torch.Tensor] = []
+
+    class Watching(Stop):
+        def is_set(self) -> bool:
+            drawn.append(torch.get_rng_state())
+            return False
+
+    train_job(job_dir, base_dir, None, Watching())
+    assert len(drawn) > 45
+    assert all(torch.equal(state, drawn[0]) for state in drawn)
 
 
 def _learn_by_heart(job_dir: Path, patience: int) -> None:
@@ -233,6 +233,8 @@ def _spawn(job_dir: Path, base_dir: Path) -> subprocess.Popen[str]:
         env={**os.environ, **CHILD_ENVIRONMENT},
     )
     assert child.stdin
-    child.stdin.write(json.dumps({"job_dir": str(job_dir), "adapter": None, "adjustments": {}}) + "\n")
+    child.stdin.write(
+        json.dumps({"job_dir": str(job_dir), "adapter": None, "adjustments": {}}) + "\n"
+    )
     child.stdin.flush()
     return child

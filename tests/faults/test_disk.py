@@ -1,0 +1,126 @@
+"""A disk that is full, or fails: jobs wait or are tried again, and what was acknowledged stays."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shammah.paths import Paths
+from shammah.records import Active, JobState
+from shammah.store.database import Store
+from tests.conftest import StartDaemon
+from tests.faults.harness import (
+    POINTS,
+    SEED,
+    SETTINGS,
+    Talker,
+    check_all_is_there,
+    check_jobs_have_ended_well,
+    ended,
+    ensure_job,
+    wait_for,
+)
+from tests.running import TINY, Daemon, home_in
+
+FAILING = Path(__file__).with_name("failing")
+
+#: A home of this size holds the tiny base and a job on it, and is soon full.
+DISK_BYTES = 256 << 20
+
+#: What a module does to files in one lesson, about.
+ACTS = {"shammah.training": 12, "shammah.publish": 4, "shammah_daemon": 30}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300 + 60 * POINTS),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", folder],
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("mounting takes rights that this user does not have")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def daemon(small_disk: Path, tiny_ground: Path) -> Iterator[Daemon]:
+    paths = home_in(small_disk / "home")
+    shutil.copytree(tiny_ground, paths.bases, dirs_exist_ok=True)
+    store = Store.open(paths.database)
+    store.pointer.move(Active(TINY, 0))
+    store.close()
+    daemon = Daemon(paths, dict(SETTINGS))
+    daemon.start()
+    yield daemon
+    daemon.kill()
+
+
+def fill(folder: Path, free_bytes: int) -> Path:
+    """A file that leaves only so much free."""
+    ballast = folder / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(shutil.disk_usage(folder).free - free_bytes, 1))
+    return ballast
+
+
+def test_a_full_disk_makes_a_job_wait_and_loses_nothing(small_disk: Path, daemon: Daemon) -> None:
+    chance = random.Random(SEED)
+    waited = 0
+    acknowledged: dict[int, str] = {}
+    for _ in range(POINTS):
+        free = round(10 ** chance.uniform(4, 7.4))  # 10 kB to 25 MB
+        with daemon.client as client, Talker(daemon, acknowledged) as talker:
+            job_id = ensure_job(client)
+            ballast = fill(small_disk, free)
+            wait_for(lambda: client.job(job_id).state.is_final or _said_full(daemon))  # noqa: B023
+            waited += not client.job(job_id).state.is_final
+            ballast.unlink()
+        assert talker.unexpected == []
+        assert ended(daemon, job_id).state in (JobState.PROMOTED, JobState.REJECTED)
+        daemon.paths.log_file.write_text("")
+    assert waited
+    check_jobs_have_ended_well(daemon)
+    check_all_is_there(daemon, acknowledged)
+
+
+def _said_full(daemon: Daemon) -> bool:
+    log = daemon.paths.log_file.read_text()
+    return "job waits for space" in log or "could not be recorded" in log
+
+
+@pytest.mark.parametrize("module", ACTS)
+def test_a_write_that_fails_is_tried_again(
+    start_daemon: StartDaemon, home: Paths, tmp_path: Path, module: str
+) -> None:
+    chance = random.Random(f"{SEED} {module}")
+    fault = tmp_path / f"{module}@1"
+    daemon = start_daemon(SETTINGS)
+    daemon.settings["PYTHONPATH"] = str(FAILING)
+    for _ in range(max(1, POINTS // 3)):
+        daemon.stop()
+        fault = tmp_path / f"{module}@{chance.randint(1, ACTS[module])}"
+        fault.touch()
+        daemon.settings["FAULT"] = str(fault)
+        daemon.start()
+        with daemon.client as client:
+            job_id = ensure_job(client)
+        assert ended(daemon, job_id).state in (JobState.PROMOTED, JobState.REJECTED), fault
+    check_jobs_have_ended_well(daemon)
+    check_all_is_there(daemon, {})
