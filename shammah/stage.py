@@ -17,7 +17,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from shammah.errors import ShammahError
@@ -96,17 +97,25 @@ def run(stage: Callable[[Stop], dict[str, Any]]) -> NoReturn:
     stop = Stop()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's to handle
+    with reporting():
+        try:
+            _emit({"kind": "result", **stage(stop)})
+        except Stopped:
+            _exit(STOPPED)
+    _exit(0)
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """An error in the block is told to the parent, and ends the process."""
     try:
-        _emit({"kind": "result", **stage(stop)})
-    except Stopped:
-        _exit(STOPPED)
+        yield
     except ShammahError as error:
         _fail(error)
     except OSError as error:
         _fail(error if error.filename is None else _from_os(error))
     except Exception as error:
         _fail(error)
-    _exit(0)
 
 
 def die_with_parent() -> None:

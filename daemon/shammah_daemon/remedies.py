@@ -53,7 +53,7 @@ class Remedy:
 _TEXTS = {
     Failure.OUT_OF_MEMORY: (
         "out of memory", "outofmemoryerror", "memoryerror", "can't allocate memory",
-        "cannot allocate memory", "not enough memory", "bad_alloc",
+        "cannot allocate memory", "not enough memory", "bad_alloc", "failed to map segment",
     ),
     Failure.DISK_FULL: ("no space left on device", "disk quota exceeded"),
     Failure.IO_ERROR: ("input/output error",),

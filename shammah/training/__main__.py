@@ -25,11 +25,13 @@ def main(arguments: list[str]) -> None:
     stage.begin()
     # torch takes a second to import: not before the arguments are known to be right
     if options.command == "prepare":
-        from shammah.training.prepare import prepare_base
+        with stage.reporting():
+            from shammah.training.prepare import prepare_base
 
         stage.run(lambda stop: prepare_base(options.base_dir, stop))
     else:
-        from shammah.training.train import train_when_asked
+        with stage.reporting():
+            from shammah.training.train import train_when_asked
 
         stage.run(lambda stop: train_when_asked(options.base_dir, stop))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,21 @@ def test_a_damaged_database_is_named(home: Paths) -> None:
     ended = run_daemon(home.data_dir)
     assert ended.returncode == 1
     assert str(home.database) in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_damaged_page_is_found_before_anything_is_written(home: Paths) -> None:
+    with closing(sqlite3.connect(home.database)) as connection:
+        connection.execute("CREATE TABLE words (word TEXT)")
+        connection.executemany("INSERT INTO words VALUES (?)", [("w" * 500,)] * 200)
+        connection.commit()
+    content = bytearray(home.database.read_bytes())
+    content[5 * 4096 : 6 * 4096] = b"\xff" * 4096
+    home.database.write_bytes(content)
+    ended = run_daemon(home.data_dir)
+    assert ended.returncode == 1
+    assert str(home.database) in ended.stderr
+    assert ".recover" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

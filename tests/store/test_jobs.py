@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shammah.errors import Conflict, NotFound
-from shammah.records import Job, JobState, Mode
+from shammah.records import Job, JobState, Mode, PauseReason, Tried
 from shammah.store.database import Store
 from tests.store.filling import BASE, Clock, Filler
 
@@ -119,3 +119,26 @@ def test_events_are_read_after_an_id_of_one_job_or_of_all(store: Store) -> None:
     assert store.events.after(0, limit=2) == [first, second]
     assert store.events.after(third.id) == []
     assert store.events.newest_id() == third.id
+
+
+def test_a_job_keeps_the_stage_where_it_was(store: Store, job: Job) -> None:
+    assert job.stage is None
+    store.jobs.update(job.id, state=JobState.TRAINING)
+    paused = store.jobs.update(job.id, state=JobState.PAUSED, paused_for=PauseReason.POLICY)
+    assert (paused.stage, paused.paused_for) == (JobState.TRAINING, PauseReason.POLICY)
+    assert store.jobs.update(job.id, state=JobState.FAILED).stage is JobState.TRAINING
+
+
+def test_progress_is_a_sign_of_life(store: Store, job: Job, clock: Clock) -> None:
+    assert job.heartbeat_at is None
+    store.jobs.update(job.id, state=JobState.TRAINING)
+    clock.advance(5)
+    store.jobs.update(job.id, progress={"step": 1})
+    clock.advance(5)
+    paused = store.jobs.update(job.id, state=JobState.PAUSED)
+    assert paused.heartbeat_at == "2026-03-01T12:00:05.000+00:00"
+
+
+def test_what_was_tried_is_kept(store: Store, job: Job) -> None:
+    tried = [Tried(JobState.TRAINING, "out of memory", "signal 9", {"divided": 2}, "half")]
+    assert store.jobs.update(job.id, attempt=2, tried=tried).tried == tried

@@ -74,7 +74,7 @@ def test_recomputing_keeps_less_for_the_backward_pass(base_dir: Path, hardware: 
             if recompute:
                 recompute_activations(model)
             inputs = torch.randn(1, 20, 48, requires_grad=True)
-            model.get_decoder()(inputs_embeds=inputs, use_cache=False)
+            model.base_model(inputs_embeds=inputs, use_cache=False)
         return sum(sizes)
 
     assert kept(recompute=True) < kept(recompute=False) / 3
