@@ -236,7 +236,8 @@ class Store:
             path = self._connection.path
             raise StorageError(
                 f"the database {path} is damaged: {' '.join(found.split())}",
-                hint="restore it from a backup, or save what can be read: "
+                hint="'shammah restore FILE --force' puts a backup in its place; to save what can "
+                "be read: "
                 f"sqlite3 {path} .recover | sqlite3 saved.db, and put saved.db in its place "
                 f"(move {path.name}-wal and {path.name}-shm away)",
             )

@@ -73,11 +73,16 @@ def daemon(small_disk: Path, tiny_ground: Path) -> Iterator[Daemon]:
 
 
 def fill(folder: Path, free_bytes: int) -> Path:
-    """A file that leaves only so much free."""
+    """A file that leaves about so much free."""
     ballast = folder / "ballast"
     with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(shutil.disk_usage(folder).free - free_bytes, 1))
-    return ballast
+        while True:
+            size = max(shutil.disk_usage(folder).free - free_bytes, 1)
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError:  # somebody wrote at the same time
+                continue
+            return ballast
 
 
 def test_a_full_disk_makes_a_job_wait_and_loses_nothing(small_disk: Path, daemon: Daemon) -> None:
