@@ -94,14 +94,13 @@ def status(as_json: output.Json = False) -> None:
     """Show the daemon, the model, and how far the next lesson is."""
     with running() as client:
         now = client.status()
-    paths = Paths.from_environment()
     if as_json:
-        output.print_json(now.model_dump(mode="json") | {"service": _service(paths)})
+        output.print_json(now)
     else:
         from shammah.repl import views
 
         print(views.status(now))
-        print(_service_line(paths))
+        print(_service_line(Paths.from_environment()))
 
 
 def _service(paths: Paths) -> dict[str, Any]:

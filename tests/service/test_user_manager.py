@@ -83,6 +83,7 @@ def shammah(environment: dict[str, str]) -> Iterator[Shammah]:
             pytest.skip("systemd cannot run here")
         time.sleep(0.1)
     yield run
+    run("shammah", "daemon", "stop")  # one that a failed test has left outside
     manager.terminate()
     manager.wait(30)
     subprocess.run(["unshare", "--mount", "bash", "-c", CGROUPS], check=False, capture_output=True)
