@@ -39,6 +39,8 @@ from shammah.protocol import (
     InboxItem,
     JobEvent,
     JobView,
+    PruneReceipt,
+    PruneRequest,
     RollbackRequest,
     SettleRequest,
     ShammahInfo,
@@ -244,6 +246,11 @@ class Client:
     def delete_version(self, number: int) -> None:
         """Remove a version that does not serve, with its files."""
         self._request("DELETE", f"/api/versions/{number}")
+
+    def prune_versions(self, keep: int | None = None, *, dry_run: bool = False) -> PruneReceipt:
+        """Remove the files of all but the newest `keep` of each base and what is needed."""
+        request = PruneRequest(keep=keep, dry_run=dry_run)
+        return self._call(PruneReceipt, "POST", "/api/versions/prune", request)
 
     def rollback(self, version: int | None = None) -> VersionView:
         """Serve `version`, or the one that was active before; returns the one now active."""

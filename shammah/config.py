@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 from tomlkit.exceptions import TOMLKitError
 
+from shammah import cron
 from shammah.errors import ConfigError
 from shammah.files import write_atomically
 
@@ -48,6 +49,17 @@ class ChatConfig(Section):
 class LearningConfig(Section):
     threshold_examples: int = Field(
         10, ge=1, description="new ready examples that start a lesson by themselves; see also train"
+    )
+    consolidate_at: str = Field(
+        "0 3 * * *",
+        description="when the night's lesson is due, as a cron expression in local time; "
+        "empty: never",
+    )
+    keep_versions: int = Field(
+        5,
+        ge=0,
+        description="newest versions of each base that are kept, beside the best, the active one "
+        "and where a rollback leads; 0 keeps all",
     )
     inject: bool = Field(
         True,
@@ -93,6 +105,30 @@ class LearningConfig(Section):
     )
     kl_weight: float = Field(4.0, ge=0, description="weight of the KL term on replay rows")
     seed: int = Field(0, ge=0, description="seed of everything that is random in a job")
+
+    @field_validator("consolidate_at")
+    @classmethod
+    def _names_a_time(cls, expression: str) -> str:
+        if expression:
+            cron.require_valid(expression)
+        return expression
+
+
+class QuietConfig(Section):
+    """When a lesson may start, and go on, that nobody asked for."""
+
+    idle_minutes: float = Field(
+        0.0, ge=0, description="no chat for so long; 0: beside a chat too, to which it gives way"
+    )
+    on_battery: bool = Field(False, description="also while the machine is on battery")
+    max_temperature_celsius: float = Field(
+        90.0, ge=0, description="hottest sensor at the start; 0: any"
+    )
+    max_load: float = Field(
+        0.0, ge=0, description="load average per core at the start, our own included; 0: any"
+    )
+    spare_disk_gb: float = Field(1.0, ge=0, description="disk that a lesson leaves free")
+    spare_memory_gb: float = Field(0.25, ge=0, description="memory that a lesson leaves free")
 
 
 class GateConfig(Section):
@@ -172,6 +208,7 @@ class Config(BaseSettings):
     engine: EngineConfig = EngineConfig()
     chat: ChatConfig = ChatConfig()
     learning: LearningConfig = LearningConfig()
+    quiet: QuietConfig = QuietConfig()
     gate: GateConfig = GateConfig()
     daemon: DaemonConfig = DaemonConfig()
     notify: NotifyConfig = NotifyConfig()
@@ -259,6 +296,7 @@ def _resolve(values: dict[str, Any], path: Path) -> Config:
                 hint="'shammah config list' shows all keys",
             ) from None
         raise ConfigError(
-            f"{key} = {first.get('input')!r} in {path} or the environment: {first['msg']}",
+            f"{key} = {first.get('input')!r} in {path} or the environment: "
+            + first["msg"].removeprefix("Value error, "),
             hint=f"change it with 'shammah config set {key} VALUE'",
         ) from None

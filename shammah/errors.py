@@ -14,6 +14,7 @@ ShammahError
 ├── JobError                a stage of a job failed for a stated reason
 │   ├── NotFinite               a loss or a gradient is no number any more
 │   └── OutOfMemory             memory did not suffice for a stage
+├── Shortage                too little memory or disk for a job to begin   HTTP 507
 ├── StorageError            the home folder cannot be written              HTTP 507
 │   └── DiskFull                there is no space for it
 └── BackupError             a file that cannot be restored from
@@ -110,6 +111,12 @@ class NotFinite(JobError):
 
 class OutOfMemory(JobError):
     """Memory did not suffice for a stage."""
+
+
+class Shortage(ShammahError):
+    """Too little memory or disk for a job: said before it begins."""
+
+    http_status = 507
 
 
 class StorageError(ShammahError):

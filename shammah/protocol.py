@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shammah.records import (
+    Cause,
     ExampleStatus,
     JobState,
     LessonMode,
@@ -296,6 +297,7 @@ class JobView(BaseModel):
     heartbeat_at: str | None = None  # the last sign of life of its work
     paused_for: PauseReason | None = None
     tried: list[TriedView] = []
+    cause: Cause = Cause.USER  # why it was started
     summary: str = ""  # one sentence: "learned 9 of 10; 1 still wrong"
 
 
@@ -343,9 +345,11 @@ class VersionView(BaseModel):
     active: bool = False
     job_id: int | None = None
     quantization: str
-    size_bytes: int
+    size_bytes: int  # of the model file
     sha256: str
     created_at: str
+    disk_bytes: int = 0  # of all its files
+    pruned_at: str | None = None  # since then its files are gone
     manifest: dict[str, Any] = {}
     report: dict[str, Any] = {}
     summary: str = ""
@@ -400,6 +404,23 @@ class ForgetReceipt(BaseModel):
     versions: list[int]  # all that were taught it
     job_id: int | None  # the lesson that teaches the rest
     message: str  # for the user
+
+
+class PruneRequest(BaseModel):
+    """POST /api/versions/prune."""
+
+    keep: int | None = Field(None, ge=1)  # newest ones of each base; else `learning.keep_versions`
+    dry_run: bool = False  # only say what would go
+
+
+class PruneReceipt(BaseModel):
+    """What was pruned, or would be."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    pruned: list[int]  # versions whose files are gone
+    kept: dict[int, str]  # why, by version
+    freed_bytes: int
 
 
 class RollbackRequest(BaseModel):
@@ -464,6 +485,30 @@ class EngineStatus(BaseModel):
     problem: str | None = None
 
 
+class DiskView(BaseModel):
+    """What takes how much of the disk."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    database_bytes: int
+    bases_bytes: int
+    jobs_bytes: int
+    versions_bytes: int
+    logs_bytes: int
+    free_bytes: int
+
+
+class ForecastView(BaseModel):
+    """What the next lesson takes, and what there is."""
+
+    disk_bytes: int
+    memory_bytes: int
+    disk_free_bytes: int
+    memory_available_bytes: int
+    memory_total_bytes: int
+    shortage: str | None  # what is missing, in a few words
+
+
 class Status(BaseModel):
     """GET /api/status."""
 
@@ -481,7 +526,11 @@ class Status(BaseModel):
     missing: int  # how many more start a lesson by themselves
     threshold: int
     job: JobView | None  # the unfinished one, if any
+    waits: str | None = None  # why that one has not begun: "on battery"
     last_job: JobView | None  # the newest finished one
+    next_night: str | None = None  # local time, ISO 8601; None: the night teaches nothing
+    disk: DiskView | None = None
+    forecast: ForecastView | None = None
     preparation: BaseView | None
     proposal: RollbackProposal | None = None
     home: str

@@ -47,6 +47,14 @@ class Mode(StrEnum):
 LessonMode = Literal[Mode.CONSOLIDATE, Mode.QUICK]
 
 
+class Cause(StrEnum):
+    """Why a job was started."""
+
+    USER = "user"
+    THRESHOLD = "threshold"
+    NIGHT = "night"
+
+
 class JobState(StrEnum):
     QUEUED = "queued"
     PREPARING = "preparing"
@@ -273,6 +281,7 @@ class Job:
     tried: list[Tried] = field(default_factory=list)
     progress: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] | None = None
+    cause: Cause = Cause.USER
 
 
 @dataclass(frozen=True)
@@ -297,7 +306,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Version:
-    """A promoted artefact. Immutable."""
+    """A promoted artefact. Immutable; its files may be pruned."""
 
     number: int
     base: str
@@ -309,6 +318,7 @@ class Version:
     created_at: str
     manifest: dict[str, Any]
     report: dict[str, Any]
+    pruned_at: str | None = None  # since then its files are gone
 
 
 @dataclass(frozen=True)

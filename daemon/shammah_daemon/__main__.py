@@ -43,6 +43,9 @@ from shammah_daemon.lifecycle import listening, only_daemon
 from shammah_daemon.models import Models
 from shammah_daemon.notices import Notices
 from shammah_daemon.pipeline import Pipeline
+from shammah_daemon.pruning import Pruning
+from shammah_daemon.schedule.conditions import Conditions, snapshot
+from shammah_daemon.schedule.scheduler import Scheduler
 from shammah_daemon.services import Services
 from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
@@ -134,17 +137,32 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     pipeline = Pipeline(
         paths, config, database, serving, bases, stages, judging, unlearned, joblog
     )  # fmt: skip
-    supervisor = Supervisor(paths, database, pipeline, joblog)
+    conditions = Conditions(
+        paths, config, bases, lambda: snapshot(paths, courtesy.idle_seconds, stages.ahead_pid)
+    )
+    supervisor = Supervisor(paths, database, pipeline, joblog, conditions)
     models = Models(paths, database, bases, serving, supervisor)
     aftercare = Aftercare(config.learning, database, models)
-    learning = Learning(config, database, serving, aftercare, anticipation, supervisor.submit)
+    learning = Learning(
+        config, database, serving, aftercare, anticipation, supervisor.submit, conditions.waits
+    )
+    pruning = Pruning(paths, config.learning.keep_versions, database, models)
+    scheduler = Scheduler(
+        config.learning.consolidate_at, database, learning.teach_at_night, supervisor.look_again
+    )
     chat = Chat(config.chat, serving, database, Corrections(config.learning, database))
-    supervisor.on_finished = learning.start_if_due
     systemd = Systemd(serving, os.environ)
     notices = Notices(config.notify)
     joblog.observers += [systemd.job_changed, notices.job_changed]
     inbox = Inbox(database)
     importing = Importing(config.learning, database, serving, inbox, learning)
+
+    async def after_job() -> None:
+        await pruning.after_job()
+        await learning.start_if_due()
+        await scheduler.look()
+
+    supervisor.on_finished = after_job
     return Services(
         paths=paths,
         config=config,
@@ -166,6 +184,9 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         backups=Backups(paths, database),
         systemd=systemd,
         notices=notices,
+        conditions=conditions,
+        scheduler=scheduler,
+        pruning=pruning,
         started=time.monotonic(),
     )
 

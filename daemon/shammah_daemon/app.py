@@ -43,9 +43,11 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
         ]
         alive = asyncio.create_task(services.systemd.keep_alive())
         end = asyncio.create_task(ending.carry_out(services, work))
+        services.scheduler.start()
         try:
             yield
         finally:
+            services.scheduler.stop()
             ending.answered()
             await end
             alive.cancel()

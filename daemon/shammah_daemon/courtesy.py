@@ -10,8 +10,14 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+import psutil
+
+#: Of background work: ten of nineteen steps down for the CPU, the last of eight for the disk.
+NICE, IO_LEVEL = 10, 7
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,21 @@ class Courtesy:
         self._manners = manners or Manners()
         self._children: set[int] = set()
         self._answers = 0
+        self._last_answer = time.monotonic()  # or the beginning of all
         self._stopped = False
         self._stopped_at = 0.0  # the loop's time
         self._in_slice = False
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle_seconds(self) -> float:
+        """Since an answer was being generated, or since the beginning."""
+        return 0.0 if self._answers else time.monotonic() - self._last_answer
+
+    @property
+    def children(self) -> frozenset[int]:
+        """The processes that work in the background now."""
+        return frozenset(self._children)
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
@@ -47,14 +64,20 @@ class Courtesy:
             yield
         finally:
             self._answers -= 1
+            self._last_answer = time.monotonic()
             if self._answers == 0 and not self._in_slice:
                 self._schedule(self._manners.resume_after_seconds, self._resume)
 
     @contextlib.contextmanager
-    def background(self, pid: int) -> Iterator[None]:
-        """The process `pid` works in the background for as long as this lasts."""
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, 10)
+    def background(self, pid: int, *, may_serve: bool = False) -> Iterator[None]:
+        """The process `pid` works in the background for as long as this lasts.
+
+        Args:
+            may_serve: it may answer the user later. Its priority stays: only root could raise it
+                again.
+        """
+        if not may_serve:
+            _lower_priority(pid)
         self._children.add(pid)
         if self._stopped:
             _signal(pid, signal.SIGSTOP)
@@ -63,8 +86,6 @@ class Courtesy:
         finally:
             self._children.discard(pid)
             _signal(pid, signal.SIGCONT)
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, pid, 0)
 
     def _yield(self) -> None:
         """Stop; the longest wait counts from the first of answers that follow closely."""
@@ -97,6 +118,18 @@ class Courtesy:
     def _signal_all(self, number: signal.Signals) -> None:
         for pid in self._children:
             _signal(pid, number)
+
+
+def _lower_priority(pid: int) -> None:
+    """For the CPU and, on Linux, for the disk. Linux keeps both for each thread, and a new thread
+    has those of the one that began it."""
+    with contextlib.suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        if hasattr(process, "ionice"):
+            process.ionice(psutil.IOPRIO_CLASS_BE, IO_LEVEL)
+        threads = [thread.id for thread in process.threads()] if psutil.LINUX else [pid]
+        for number in threads:
+            os.setpriority(os.PRIO_PROCESS, number, NICE)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

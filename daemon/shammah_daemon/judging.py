@@ -75,7 +75,7 @@ class Judging:
         called, so that a promoted candidate serves without being loaded again."""
         engine = await Engine.start(gguf, self._config.engine, SLOTS)
         try:
-            with self._courtesy.background(engine.pid):
+            with self._courtesy.background(engine.pid, may_serve=True):
                 yield engine
         finally:
             if self._kept is not engine:

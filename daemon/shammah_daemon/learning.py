@@ -20,6 +20,7 @@ from shammah.feedback.twins import asked, say_the_same, twins_of
 from shammah.protocol import Draft, FeedbackReceipt, FeedbackRequest, FixRequest
 from shammah.records import (
     Active,
+    Cause,
     Example,
     ExampleStatus,
     Job,
@@ -35,6 +36,7 @@ from shammah_daemon.aftercare import Aftercare
 from shammah_daemon.anticipation import Anticipation
 from shammah_daemon.chat import prompt_tokens
 from shammah_daemon.database import Database
+from shammah_daemon.schedule.nights import worth_a_night
 from shammah_daemon.serving import Serving
 
 log = structlog.get_logger()
@@ -42,7 +44,7 @@ log = structlog.get_logger()
 #: Longest draft of a target.
 DRAFT_TOKENS = 256
 
-StartJob = Callable[[Mode], Awaitable[Job]]
+StartJob = Callable[[Mode, Cause], Awaitable[Job]]
 
 
 class Learning:
@@ -56,6 +58,7 @@ class Learning:
         aftercare: Aftercare,
         anticipation: Anticipation,
         start_job: StartJob,
+        waits: Callable[[Job], str | None],
     ) -> None:
         self._config = config
         self._aftercare = aftercare
@@ -63,6 +66,7 @@ class Learning:
         self._serving = serving
         self._anticipation = anticipation
         self._start_job = start_job
+        self._waits = waits
 
     async def feedback(self, request: FeedbackRequest) -> FeedbackReceipt:
         """Record feedback on an answer; durable when this returns.
@@ -162,7 +166,24 @@ class Learning:
         )
         if unfinished or not ready or fresh < self._config.learning.threshold_examples:
             return None
-        return await self._start_job(Mode(self._config.learning.threshold_mode))
+        return await self._start_job(Mode(self._config.learning.threshold_mode), Cause.THRESHOLD)
+
+    async def teach_at_night(self) -> bool:
+        """Start the night's lesson, if there is anything to teach; whether the night is dealt with.
+        While another lesson is under way it is not: what that one leaves is taught after it."""
+        ready, fresh, quick, unfinished = await self._database.run(
+            lambda store: (
+                store.examples.counts()[ExampleStatus.READY],
+                fresh_count(store),
+                quick_since(store),
+                store.jobs.unfinished(),
+            )
+        )
+        if unfinished:
+            return False
+        if worth_a_night(ready, fresh, quick):
+            await self._start_job(Mode.CONSOLIDATE, Cause.NIGHT)
+        return True
 
     async def _turn(self, turn_id: str | None) -> Turn:
         if turn_id is not None:
@@ -205,6 +226,7 @@ class Learning:
             lambda store: (waiting_count(store), fresh_count(store), store.jobs.unfinished())
         )
         missing = max(self._config.learning.threshold_examples - fresh, 0)
+        waits = await asyncio.to_thread(self._waits, job) if job else None
         if not running:
             self._anticipation.corrected(example, missing)
         return FeedbackReceipt(
@@ -221,7 +243,7 @@ class Learning:
             secrets=secrets,
             duplicates=[twin.id for twin in twins if same_target(twin, example)],
             contradicts=[twin.id for twin in twins if not same_target(twin, example)],
-            message=receipt_message(example, missing, job, running[0] if running else None)
+            message=receipt_message(example, missing, job, waits, running[0] if running else None)
             + inbox_message(example, secrets, twins),
         )
 
@@ -235,9 +257,15 @@ class Learning:
 
 
 def receipt_message(
-    example: Example, missing: int, job: Job | None, running: Job | None
-) -> str:  # fmt: skip
-    """What the user hears at once: what was understood, and what is still missing."""
+    example: Example, missing: int, job: Job | None, waits: str | None, running: Job | None
+) -> str:
+    """What the user hears at once: what was understood, and what is still missing.
+
+    Args:
+        job: the lesson that this example has started.
+        waits: what that lesson waits for.
+        running: the lesson that was under way already.
+    """
     if example.status is ExampleStatus.DRAFT:
         return (
             f"Recorded as {example.level} (weight {example.weight}), example {example.id}. "
@@ -250,6 +278,8 @@ def receipt_message(
         f"Recorded as {example.level} (weight {example.weight}), example {example.id}: "
         f"{what} will be taught. "
     )
+    if job is not None and waits:
+        return text + f"The lesson (job {job.id}) waits: {waits}. /train starts it all the same."
     if job is not None:
         return text + f"The lesson starts now (job {job.id})."
     if running and running.state is JobState.PAUSED:
@@ -299,6 +329,18 @@ def fresh_count(store: Store) -> int:
     last = store.jobs.last_finished(active.base)  # another base's lesson has tried nothing on it
     tried_until = (last.started_at or last.created_at) if last else ""
     return store.examples.count_fresh(active, tried_until)
+
+
+def quick_since(store: Store) -> bool:
+    """Whether the active version comes of a quick lesson, and no lesson from the pristine base has
+    ended since: such a version has never been taught as a whole."""
+    active = store.pointer.active()
+    if active is None or not active.version:
+        return False
+    version = store.versions.get(active.version)
+    last = store.jobs.last_finished(active.base, Mode.CONSOLIDATE)
+    quick = bool(version.manifest["job"]["start_version"])
+    return quick and (last is None or last.id < version.job_id)
 
 
 def _example(store: Store, example_id: int | None) -> Example:

@@ -6,7 +6,7 @@ A base that has lessons to learn first is moved to by a job.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from shammah.errors import Conflict, NotFound
 from shammah.files import remove
@@ -77,12 +77,24 @@ class Models:
             NotFound: no such version.
             Conflict: it is active, or a quick lesson goes on from it.
         """
+        await self._remove_files(number, lambda store: store.delete_version(number))
+
+    async def prune_version(self, number: int) -> None:
+        """Remove a version's files; it stays in the list, and no rollback leads to it any more.
+
+        Raises:
+            NotFound: no such version.
+            Conflict: it is active, or a quick lesson goes on from it.
+        """
+        await self._remove_files(number, lambda store: store.prune_version(number))
+
+    async def _remove_files(self, number: int, record: Callable[[Store], None]) -> None:
         async with self._moving:
             unfinished = await self._database.run(lambda store: _require_inactive(store, number))
             self._require_no_start(number, unfinished)
-            # Files first: interrupted, the version is still listed and can be deleted again.
+            # Files first: interrupted, the version is still listed and can be removed again.
             await asyncio.to_thread(remove, self._paths.version(number))
-            await self._database.run(lambda store: store.delete_version(number))
+            await self._database.run(record)
 
     async def use_base(self, name: str, *, now: bool = False) -> Job | None:
         """Serve `name` and teach it from now on.
@@ -149,7 +161,7 @@ class Models:
         """The file of a version.
 
         Raises:
-            NotFound: there is no such version.
+            NotFound: there is no such version, or it was pruned.
             BaseModelError: its file is gone.
         """
         version = None
@@ -171,7 +183,8 @@ def _target(store: Store, number: int | None) -> Active:
 
 def _prospect(store: Store, base: str) -> tuple[Active | None, Active, int]:
     """What serves, what of `base` would, and how many examples that one was not taught."""
-    newest = Active(base, next((v.number for v in store.versions.list() if v.base == base), 0))
+    there = (v.number for v in store.versions.list() if v.base == base and not v.pruned_at)
+    newest = Active(base, next(there, 0))
     return store.pointer.active(), newest, store.examples.count_waiting(newest)
 
 

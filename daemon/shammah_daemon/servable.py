@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shammah.bases.template import ChatTemplate
-from shammah.errors import BaseModelError
+from shammah.errors import BaseModelError, NotFound
 from shammah.paths import Paths
 from shammah.records import Active, Base, Version
 
@@ -25,8 +25,14 @@ def servable(paths: Paths, base: Base, version: Version | None) -> Servable:
     """The file of `version`, or of the base itself.
 
     Raises:
+        NotFound: the version was pruned.
         BaseModelError: the file is gone.
     """
+    if version and version.pruned_at:
+        raise NotFound(
+            f"version {version.number} was pruned on {version.pruned_at[:10]}: its files are gone",
+            hint="'shammah versions list' shows those that are kept",
+        )
     gguf = paths.version(version.number) / version.gguf if version else Path(base.gguf)
     if not gguf.is_file():
         raise BaseModelError(

@@ -22,6 +22,9 @@ from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning
 from shammah_daemon.models import Models
 from shammah_daemon.notices import Notices
+from shammah_daemon.pruning import Pruning
+from shammah_daemon.schedule.conditions import Conditions
+from shammah_daemon.schedule.scheduler import Scheduler
 from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
@@ -53,6 +56,9 @@ class Services:
     backups: Backups
     systemd: Systemd
     notices: Notices
+    conditions: Conditions
+    scheduler: Scheduler
+    pruning: Pruning
     started: float  # time.monotonic()
 
 

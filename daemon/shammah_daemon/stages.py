@@ -107,6 +107,11 @@ class Stages:
         finally:
             await child.end()
 
+    @property
+    def ahead_pid(self) -> int | None:
+        """The process that was started ahead, if there is one."""
+        return self._ahead.process.pid if self._ahead else None
+
     async def start_ahead(self, arguments: Sequence[str]) -> None:
         """Start a stage that a later `run` will ask; if none does in `AHEAD_SECONDS`, it ends."""
         async with self._changing:

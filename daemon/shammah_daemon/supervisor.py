@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from shammah.errors import Conflict, ShammahError
+from shammah.errors import Conflict, ShammahError, Shortage
 from shammah.files import remove
 from shammah.paths import Paths
 from shammah.records import (
     Active,
     Base,
+    Cause,
     Example,
     Job,
     JobState,
@@ -28,6 +29,7 @@ from shammah_daemon.database import Database
 from shammah_daemon.joblog import JobLog, tidy
 from shammah_daemon.pipeline import Pipeline
 from shammah_daemon.remedies import ADVICE, Failure, classify, remedy
+from shammah_daemon.schedule.conditions import Conditions
 
 log = structlog.get_logger()
 
@@ -47,19 +49,23 @@ class Supervisor:
         database: Database,
         pipeline: Pipeline,
         joblog: JobLog,
+        conditions: Conditions,
     ) -> None:
         self._paths = paths
         self._database = database
         self._pipeline = pipeline
         self._joblog = joblog
+        self._conditions = conditions
+        self._held_back: dict[int, str] = {}
         self._wake = asyncio.Event()
         self._submitting = asyncio.Lock()
         self._choosing = asyncio.Lock()
         self._running: tuple[int, asyncio.Task[None]] | None = None
         self.on_finished: Callable[[], Awaitable[object]] | None = None
 
-    async def submit(self, mode: Mode) -> Job:
-        """Queue a lesson; an unfinished one that teaches the same is returned instead.
+    async def submit(self, mode: Mode, cause: Cause = Cause.USER) -> Job:
+        """Queue a lesson; an unfinished one that teaches the same is returned instead, and waits
+        no longer if it is the user who asks.
 
         One that cannot be quick, because there is no adapter to go on from, consolidates.
 
@@ -70,16 +76,34 @@ class Supervisor:
             active, ready, unfinished = await self._database.run(_situation)
             for job in unfinished:
                 if self._teaches(job, ready):
-                    return job
+                    return await self._hurry(job) if cause is Cause.USER else job
             if not ready:
                 raise Conflict(
                     "there is nothing to teach yet",
                     hint="mark an answer: /critical, then /fix ANSWER",
                 )
-            job = await self._database.run(lambda store: _create(store, active, mode))
+            job = await self._database.run(lambda store: _create(store, active, mode, cause))
         await self._joblog.announce(job)
         self._wake.set()
         return job
+
+    def look_again(self) -> None:
+        """The machine may be quiet by now: what waits may begin."""
+        self._wake.set()
+
+    def waits(self, job: Job) -> str | None:
+        """What the job waits for before it begins, in a few words."""
+        return self._held_back.get(job.id)
+
+    async def _hurry(self, job: Job) -> Job:
+        """The user wants it now."""
+        if job.cause is Cause.USER:
+            return job
+        hurried = await self._database.run(
+            lambda store: store.jobs.update(job.id, cause=Cause.USER)
+        )
+        self.look_again()
+        return hurried
 
     async def move(self, base: Base) -> Job:
         """Queue the job that teaches every example to another base, which then serves.
@@ -194,18 +218,24 @@ class Supervisor:
     async def _begin_next(self) -> asyncio.Task[None] | None:
         async with self._choosing:
             jobs = await self._database.run(lambda store: store.jobs.unfinished())
-            if not jobs:
+            reasons = {job.id: await asyncio.to_thread(self._conditions.waits, job) for job in jobs}
+            self._held_back = {number: reason for number, reason in reasons.items() if reason}
+            job = next((job for job in jobs if job.id not in self._held_back), None)
+            if job is None:
                 return None
-            job = jobs[0]
             if job.state is JobState.PAUSED:
-                if job.paused_for is not PauseReason.SPACE or not self._pipeline.has_room(job):
+                if not self._may_go_on(job):
                     return None
-                job = await self._database.run(
-                    lambda store: _resume(store, job.id, PauseReason.SPACE)
-                )
+                job = await self._database.run(lambda store: _resume(store, job.id, job.paused_for))
             task = asyncio.create_task(self._run_job(job))
             self._running = (job.id, task)
             return task
+
+    def _may_go_on(self, job: Job) -> bool:
+        """Whether what a job was paused for is over; for the user's word it waits."""
+        if job.paused_for is PauseReason.SPACE:
+            return self._pipeline.has_room(job)
+        return job.paused_for is PauseReason.POLICY  # the conditions were just asked
 
     async def _after(self, task: asyncio.Task[None]) -> None:
         """Start what is due next. A failure here is the disk's: wait, and do not spin."""
@@ -222,6 +252,10 @@ class Supervisor:
 
     async def _run_job(self, job: Job) -> None:
         log.info("job begins", job=job.id, state=job.state, attempt=job.attempt)
+        try:
+            self._conditions.require_room(job)
+        except Shortage as error:
+            return await self._fail(job, error, Failure.OUT_OF_MEMORY)
         going_on: Job | None = job
         while going_on:
             try:
@@ -294,9 +328,9 @@ def _situation(store: Store) -> tuple[Active, list[Example], list[Job]]:
     return active, store.examples.ready(), store.jobs.unfinished()
 
 
-def _create(store: Store, active: Active, mode: Mode) -> Job:
+def _create(store: Store, active: Active, mode: Mode, cause: Cause) -> Job:
     start = start_of(store, mode, active)
-    return store.jobs.create(active.base, mode if start else Mode.CONSOLIDATE)
+    return store.jobs.create(active.base, mode if start else Mode.CONSOLIDATE, cause)
 
 
 def _cancel(store: Store, job_id: int) -> Job:
@@ -311,10 +345,13 @@ def _pause(store: Store, job_id: int, reason: PauseReason) -> Job:
     return store.jobs.update(job_id, state=JobState.PAUSED, paused_for=reason)
 
 
-def _resume(store: Store, job_id: int, reason: PauseReason) -> Job:
+def _resume(store: Store, job_id: int, reason: PauseReason | None) -> Job:
     job = store.jobs.get(job_id)
     if job.state is not JobState.PAUSED:
         raise Conflict(f"job {job_id} is not paused: it is {job.state}")
     if reason not in (PauseReason.USER, job.paused_for):
         return job
-    return store.jobs.update(job_id, state=JobState.QUEUED, paused_for=None)
+    job = store.jobs.update(job_id, state=JobState.QUEUED, paused_for=None)
+    if reason is PauseReason.USER:  # who resumes it means now
+        job = store.jobs.update(job_id, cause=Cause.USER)
+    return job

@@ -97,6 +97,45 @@ def delete(
 
 
 @app.command()
+def prune(
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Newest ones of each base to keep; else learning.keep_versions.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Remove the files of older versions; the best, the active one and its rollback stay."""
+    from shammah.repl import views
+
+    with running() as client:
+        found = client.prune_versions(keep, dry_run=True)
+        if dry_run or not found.pruned:
+            done = False
+        else:
+            if not yes:
+                output.say(views.prune(found, done=False))
+                _confirm("Remove their files?")
+            found, done = client.prune_versions(keep), True
+    if as_json:
+        output.print_json(found)
+    else:
+        print(views.prune(found, done=done))
+
+
+def _confirm(question: str) -> None:
+    """Raises UsageError where nobody can be asked, and typer.Abort where the answer is no."""
+    if not sys.stdin.isatty():
+        raise UsageError("nothing is pruned without a word", hint="add --yes, or --dry-run")
+    typer.confirm(question, abort=True, err=True)
+
+
+@app.command()
 def rollback(
     number: Annotated[
         int | None, typer.Argument(metavar="N", help="Else the one that was active before.")

@@ -9,9 +9,11 @@ from typing import Any
 
 from shammah.protocol import (
     BaseView,
+    DiskView,
     ExampleView,
     InboxItem,
     JobView,
+    PruneReceipt,
     Status,
     VersionView,
     VotesView,
@@ -134,12 +136,13 @@ def why(found: WhyView) -> str:
 
 def jobs(found: list[JobView]) -> Grid:
     return Grid(
-        headings=("id", "base", "mode", "state", "created", "result"),
+        headings=("id", "base", "mode", "cause", "state", "created", "result"),
         rows=[
             (
                 str(job.id),
                 job.base,
                 job.mode,
+                job.cause,
                 job.state,
                 _moment(job.created_at),
                 one_line(job.summary or job.error or progress_short(job.progress)),
@@ -155,6 +158,7 @@ def job(found: JobView) -> str:
         id=found.id,
         base=found.base,
         mode=found.mode,
+        cause=found.cause,
         state=job_state(found),
         stage=found.stage if found.state.is_final else None,
         attempt=found.attempt,
@@ -184,7 +188,7 @@ def versions(found: list[VersionView]) -> Grid:
                 str(version.number),
                 version.base,
                 version.quantization,
-                size(version.size_bytes),
+                "pruned" if version.pruned_at else size(version.disk_bytes or version.size_bytes),
                 _moment(version.created_at),
                 one_line(version.summary),
             )
@@ -194,6 +198,15 @@ def versions(found: list[VersionView]) -> Grid:
     )
 
 
+def prune(found: PruneReceipt, *, done: bool) -> str:
+    """What was pruned, or would be, and what stays for which reason."""
+    lines = [f"version {number} stays: {why}" for number, why in sorted(found.kept.items())]
+    what = "was pruned" if done else "is pruned"
+    lines += [f"version {number} {what}" for number in found.pruned]
+    freed = f"{size(found.freed_bytes)} {'freed' if done else 'to free'}"
+    return "\n".join([*lines, freed if found.pruned else "nothing to prune"])
+
+
 def version(found: VersionView) -> str:
     lines = _fields(
         version=f"{found.number} (active)" if found.active else found.number,
@@ -201,6 +214,8 @@ def version(found: VersionView) -> str:
         job=found.job_id,
         type=found.quantization,
         size=size(found.size_bytes),
+        disk=size(found.disk_bytes) if found.disk_bytes else None,
+        pruned=_moment(found.pruned_at),
         sha256=found.sha256,
         created=_moment(found.created_at),
         result=found.summary,
@@ -240,11 +255,14 @@ def status(now: Status) -> str:
         inbox=_waiting(now),
         proposal=now.proposal and proposal_line(now.proposal),
         lesson=_lesson(now),
-        job=_running(now.job),
+        job=_running(now),
+        night=_night(now),
         unlearning=_unlearning(now),
         last_job=now.last_job and job_view_end(now.last_job),
         preparation=now.preparation
         and f"{now.preparation.name}: {now.preparation.problem or now.preparation.prepared}",
+        room=now.forecast and now.forecast.shortage,
+        disk=now.disk and _disk(now.disk),
         home=now.home,
         log=now.log_file,
     )
@@ -304,12 +322,31 @@ def _lesson(now: Status) -> str:
     return f"{text}; {tried} that the last one tried: /train tries again"
 
 
-def _running(job: JobView | None) -> str | None:
-    if job is None:
+def _running(now: Status) -> str | None:
+    if now.job is None:
         return None
-    said = job_state(job)
-    working = said == job.state and progress_short(job.progress)
-    return f"{job.id}, {working or said}"
+    if now.waits:
+        return f"{now.job.id}, waits: {now.waits} (/train starts it all the same)"
+    said = job_state(now.job)
+    working = said == now.job.state and progress_short(now.job.progress)
+    return f"{now.job.id}, {working or said}"
+
+
+def _night(now: Status) -> str | None:
+    """When the next one is, as the clock on the wall will show it."""
+    return now.next_night and f"the next one is {_moment(now.next_night)}"
+
+
+def _disk(taken: DiskView) -> str:
+    parts = {
+        "versions": taken.versions_bytes,
+        "bases": taken.bases_bytes,
+        "jobs": taken.jobs_bytes,
+        "database": taken.database_bytes,
+        "logs": taken.logs_bytes,
+    }
+    said = ", ".join(f"{name} {size(number)}" for name, number in parts.items())
+    return f"{said}; {size(taken.free_bytes)} free"
 
 
 def _votes(votes: VotesView) -> str:

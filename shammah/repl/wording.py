@@ -135,6 +135,8 @@ def toolbar(status: Status | None, progress: dict[str, Any] | None) -> str:
     parts = [status.base or "no base", f"version {status.active_version}"]
     if status.job and status.job.state is JobState.PAUSED:
         parts.append(f"job {status.job.id} is paused")
+    if status.waits:
+        parts.append(f"the lesson waits: {status.waits}")
     elif progress is None:
         parts.append(until_next_lesson(status.missing))
     else:

@@ -26,6 +26,7 @@ from shammah.records import (
     Version,
 )
 from shammah.store.connection import Connection
+from shammah.store.due_times import DueTimes
 from shammah.store.erasure import Erasure
 from shammah.store.events import Events
 from shammah.store.examples import Examples
@@ -76,6 +77,7 @@ class Store:
         self.votes = VotesTable(connection)
         self.uploads = Uploads(connection)
         self.tunings = Tunings(connection, self.jobs)
+        self.due_times = DueTimes(connection)
         self.erasure = Erasure(connection, self.examples, self.uploads, self.tunings)
 
     @classmethod
@@ -241,6 +243,18 @@ class Store:
                 f"sqlite3 {path} .recover | sqlite3 saved.db, and put saved.db in its place "
                 f"(move {path.name}-wal and {path.name}-shm away)",
             )
+
+    def prune_version(self, number: int) -> None:
+        """Record that a version's files are gone; no rollback leads to it any more.
+
+        Raises:
+            NotFound: no such version.
+            Conflict: it is active.
+        """
+        with self.transaction():
+            version = self.versions.get(number)
+            self.pointer.skip(Active(version.base, number))
+            self.versions.mark_pruned(number)
 
     def integrity_check(self) -> list[str]:
         """What is wrong inside the file; empty when all is well. Reads all of it."""

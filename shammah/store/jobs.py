@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, TypedDict, Unpack
 
 from shammah.errors import Conflict, NotFound
-from shammah.records import WORKING_STATES, Job, JobState, Mode, PauseReason, Tried
+from shammah.records import WORKING_STATES, Cause, Job, JobState, Mode, PauseReason, Tried
 from shammah.store.connection import Connection, to_json
 
 
@@ -23,19 +23,21 @@ class JobChanges(TypedDict, total=False):
     report: dict[str, Any] | None
     error: str | None
     hint: str | None
+    cause: Cause
 
 
 class Jobs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def create(self, base: str, mode: Mode) -> Job:
+    def create(self, base: str, mode: Mode, cause: Cause = Cause.USER) -> Job:
         """A new job, queued."""
         row = {
             "base": base,
             "mode": mode.value,
             "state": JobState.QUEUED.value,
             "attempt": 1,
+            "cause": cause.value,
             "created_at": self._connection.now(),
             "progress": "{}",
         }
@@ -79,13 +81,15 @@ class Jobs:
             )
             return self.get(job_id)
 
-    def last_finished(self, base: str | None = None) -> Job | None:
-        """Of all bases, or of one."""
+    def last_finished(self, base: str | None = None, mode: Mode | None = None) -> Job | None:
+        """Of all bases and modes, or of one."""
         row = self._connection.row(
             "SELECT * FROM jobs WHERE finished_at IS NOT NULL AND (? IS NULL OR base = ?) "
-            "ORDER BY finished_at DESC, id DESC LIMIT 1",
+            "AND (? IS NULL OR mode = ?) ORDER BY finished_at DESC, id DESC LIMIT 1",
             base,
             base,
+            mode,
+            mode,
         )
         return _job(row) if row else None
 
@@ -152,6 +156,8 @@ def _changed_columns(changes: JobChanges) -> dict[str, Any]:
         row["state"] = changes["state"].value
     if "tried" in changes:
         row["tried"] = to_json([asdict(item) for item in changes["tried"]])
+    if "cause" in changes:
+        row["cause"] = changes["cause"].value
     if "progress" in changes:
         row["progress"] = to_json(changes["progress"])
     if changes.get("report") is not None:
@@ -164,6 +170,7 @@ def _job(row: dict[str, Any]) -> Job:
         **row
         | {
             "mode": Mode(row["mode"]),
+            "cause": Cause(row["cause"]),
             "state": JobState(row["state"]),
             "progress": json.loads(row["progress"]),
             "report": json.loads(row["report"]) if row["report"] else None,

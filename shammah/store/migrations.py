@@ -402,6 +402,31 @@ def add_job_durability(db: Database) -> None:
     db.execute("ALTER TABLE jobs ADD COLUMN tried TEXT NOT NULL DEFAULT '[]'")
 
 
+def add_job_cause(db: Database) -> None:
+    """Why a job was started. Those from before are taken as the user's."""
+    db.execute(
+        "ALTER TABLE jobs ADD COLUMN cause TEXT NOT NULL DEFAULT 'user' "
+        "CHECK (cause IN ('user', 'threshold', 'night'))"
+    )
+
+
+def create_due_times(db: Database) -> None:
+    """Up to when a schedule's times are dealt with, as a clock on the wall shows it."""
+    db.execute(
+        """
+        CREATE TABLE due_times (
+            name TEXT PRIMARY KEY,
+            cron TEXT NOT NULL,
+            settled_until TEXT NOT NULL
+        ) STRICT
+        """
+    )
+
+
+def add_version_pruned(db: Database) -> None:
+    db.execute("ALTER TABLE versions ADD COLUMN pruned_at TEXT")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -425,6 +450,9 @@ STEPS = (
     create_uploads,
     create_tunings,
     add_job_durability,
+    add_job_cause,
+    create_due_times,
+    add_version_pruned,
 )
 
 

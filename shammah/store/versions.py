@@ -55,6 +55,14 @@ class Versions:
             self._connection.execute("DELETE FROM taught WHERE version = ?", number)
             self._connection.execute("DELETE FROM versions WHERE number = ?", number)
 
+    def mark_pruned(self, number: int) -> None:
+        """Its files are gone, its row stays as history."""
+        self._connection.execute(
+            "UPDATE versions SET pruned_at = coalesce(pruned_at, ?) WHERE number = ?",
+            self._connection.now(),
+            number,
+        )
+
     def taught_to(self, example_id: int) -> list[int]:
         """The numbers of the versions that were taught an example, oldest first."""
         rows = self._connection.rows(
@@ -63,10 +71,12 @@ class Versions:
         return [row["version"] for row in rows]
 
     def with_forgotten(self) -> dict[int, list[int]]:
-        """The versions that were taught what is forgotten by now, with the examples' ids."""
+        """The versions that were taught what is forgotten by now, with the examples' ids; none
+        that is pruned: it has no weights that could know it."""
         rows = self._connection.rows(
             "SELECT version, example_id FROM taught JOIN examples ON id = example_id "
-            "WHERE status = 'forgotten' ORDER BY version, example_id"
+            "JOIN versions ON number = version "
+            "WHERE status = 'forgotten' AND pruned_at IS NULL ORDER BY version, example_id"
         )
         found: dict[int, list[int]] = {}
         for row in rows:

@@ -17,6 +17,7 @@ from shammah.protocol import (
     ForgetReceipt,
     InboxItem,
     JobView,
+    PruneReceipt,
     Status,
     VersionView,
     WhyView,
@@ -305,6 +306,23 @@ def test_rollback_serves_the_version_before(shammah: Shammah) -> None:
     assert shammah("ask", "why?").stdout == "answer 1 to why?\n"
     assert shammah("versions", "rollback").stdout == "version 0 of fake serves now\n"
     assert shammah("ask", "why?").stdout == "answer 0 to why?\n"
+
+
+def test_versions_are_pruned_after_a_word(shammah: Shammah) -> None:
+    for _ in range(2):
+        shammah("train", "--wait")
+    assert "version 1 is pruned" in shammah("versions", "prune", "--keep", "1", "--dry-run").stdout
+    refused = shammah("versions", "prune", "--keep", "1")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "nothing is pruned without a word" in refused.stderr
+    done = shammah("versions", "prune", "--keep", "1", "--yes")
+    assert done.stdout.splitlines() == [
+        "version 2 stays: newest",
+        "version 1 was pruned",
+        "1 MB freed",
+    ]
+    again = shammah("versions", "prune", "--keep", "1", "--yes", "--json")
+    assert PruneReceipt.model_validate_json(again.stdout).pruned == []
 
 
 def test_an_unknown_record_fails_with_its_id(shammah: Shammah) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from shammah_daemon.courtesy import Courtesy, Manners
+from shammah_daemon.courtesy import IO_LEVEL, NICE, Courtesy, Manners
 
 WAIT_SECONDS = 5.0
 
@@ -107,10 +107,26 @@ async def test_a_child_is_continued_when_its_work_ends(child: psutil.Process) ->
         await until(lambda: not stopped(child))
 
 
-async def test_background_work_is_nice_and_serving_is_not(child: psutil.Process) -> None:
+async def test_background_work_has_a_low_priority(child: psutil.Process) -> None:
     with Courtesy(NEVER).background(child.pid):
-        assert child.nice() == 10
-    assert child.nice() == 0
+        assert child.nice() == NICE
+        if psutil.LINUX:
+            assert tuple(child.ionice()) == (psutil.IOPRIO_CLASS_BE, IO_LEVEL)
+
+
+async def test_what_may_serve_keeps_its_priority(child: psutil.Process) -> None:
+    before = child.nice()
+    with Courtesy(NEVER).background(child.pid, may_serve=True):
+        assert child.nice() == before
+
+
+async def test_it_knows_for_how_long_no_answer_was_given() -> None:
+    courtesy = Courtesy(NEVER)
+    with courtesy.answering():
+        await asyncio.sleep(0.05)
+        assert courtesy.idle_seconds == 0
+    await asyncio.sleep(0.05)
+    assert 0.04 < courtesy.idle_seconds < 2
 
 
 async def test_a_child_that_is_gone_disturbs_nobody(child: psutil.Process) -> None:

@@ -16,6 +16,8 @@ from shammah.protocol import (
     CompareRequest,
     Comparison,
     JobView,
+    PruneReceipt,
+    PruneRequest,
     RollbackRequest,
     TrainRequest,
     VersionView,
@@ -24,6 +26,7 @@ from shammah.protocol import (
 )
 from shammah.records import Active, Job
 from shammah.store.database import Store
+from shammah_daemon import disk
 from shammah_daemon.outcome import summary_of
 from shammah_daemon.services import Services, Wired
 
@@ -42,6 +45,9 @@ async def jobs(services: Wired, limit: int = 100, untold: bool = False) -> dict[
 @router.post("/api/jobs")
 async def train(request: TrainRequest, services: Wired) -> JobView:
     """Queue a lesson now; an unfinished one that teaches the same is returned instead."""
+    active = await services.database.run(lambda store: store.pointer.active())
+    if active is not None:
+        services.conditions.require_room_on(active.base)
     return job_view(await services.supervisor.submit(request.mode))
 
 
@@ -98,14 +104,14 @@ async def resume(job_id: int, services: Wired) -> JobView:
 @router.get("/api/versions")
 async def versions(services: Wired) -> dict[str, Any]:
     """Newest first; the last one is version 0, the base itself."""
-    views = await services.database.run(lambda store: _versions(store, services))
+    views = await _version_views(services)
     return {"data": [view.model_dump(mode="json") for view in views]}
 
 
 @router.get("/api/versions/{number}")
 async def version(number: int, services: Wired) -> VersionView:
     """One version with its manifest and report."""
-    views = await services.database.run(lambda store: _versions(store, services))
+    views = await _version_views(services)
     found = next((view for view in views if view.number == number), None)
     if found is None:
         raise NotFound(f"no version {number}", hint="'shammah versions list' shows them")
@@ -124,6 +130,13 @@ async def rollback(request: RollbackRequest, services: Wired) -> VersionView:
     """Serve another version: the given one, or the one that was active before."""
     active = await services.models.rollback(request.version)
     return await version(active.version, services)
+
+
+@router.post("/api/versions/prune")
+async def prune(request: PruneRequest, services: Wired) -> PruneReceipt:
+    """Remove the files of versions that are not worth their disk; they stay in the list."""
+    act = services.pruning.plan if request.dry_run else services.pruning.prune
+    return PruneReceipt.model_validate(await act(request.keep), from_attributes=True)
 
 
 @router.post("/api/versions/compare")
@@ -157,6 +170,12 @@ def _logged(path: Path) -> list[dict[str, Any]]:
 def job_view(job: Job) -> JobView:
     view = JobView.model_validate(job, from_attributes=True)
     return view.model_copy(update={"summary": summary_of(job)})
+
+
+async def _version_views(services: Services) -> list[VersionView]:
+    taken = (await asyncio.to_thread(disk.measure, services.paths)).by_version
+    views = await services.database.run(lambda store: _versions(store, services))
+    return [view.model_copy(update={"disk_bytes": taken.get(view.number, 0)}) for view in views]
 
 
 def _versions(store: Store, services: Services) -> list[VersionView]:

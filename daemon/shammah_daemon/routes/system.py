@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Any
@@ -13,6 +14,8 @@ from shammah.errors import NotFound
 from shammah.protocol import (
     AddBaseRequest,
     BaseView,
+    DiskView,
+    ForecastView,
     Health,
     JobView,
     Status,
@@ -20,11 +23,13 @@ from shammah.protocol import (
 )
 from shammah.records import Active, Base, ExampleStatus, Job
 from shammah.store.database import Store
+from shammah_daemon import disk
 from shammah_daemon.aftercare import proposal
 from shammah_daemon.forgetting import unlearned
 from shammah_daemon.inbox import count
 from shammah_daemon.learning import fresh_count, waiting_count
 from shammah_daemon.routes.jobs import job_view
+from shammah_daemon.schedule.forecast import shortage
 from shammah_daemon.services import Services, Wired
 
 router = APIRouter(tags=["system"])
@@ -45,6 +50,9 @@ async def status(services: Wired) -> Status:
     )
     threshold = services.config.learning.threshold_examples
     base = _known(services, active)
+    taken = await asyncio.to_thread(disk.measure, services.paths)
+    night = services.scheduler.next_night
+    job = next(iter(unfinished), None)
     return Status(
         version=__version__,
         pid=os.getpid(),
@@ -59,7 +67,11 @@ async def status(services: Wired) -> Status:
         waiting=waiting,
         missing=max(threshold - fresh, 0),
         threshold=threshold,
-        job=_view(unfinished[0] if unfinished else None),
+        job=_view(job),
+        waits=services.supervisor.waits(job) if job else None,
+        next_night=night.isoformat() if night else None,
+        disk=DiskView.model_validate(taken),
+        forecast=_forecast(services, base) if base else None,
         last_job=_view(last),
         preparation=_base_view(base, services, active) if base else None,
         proposal=await services.database.run(proposal),
@@ -123,6 +135,18 @@ def _known(services: Services, active: Active | None) -> Base | None:
         return services.bases.get(active.base)
     except NotFound:
         return None
+
+
+def _forecast(services: Services, base: Base) -> ForecastView:
+    wanted, room = services.conditions.forecast(base.name), services.conditions.room
+    return ForecastView(
+        disk_bytes=wanted.disk_bytes,
+        memory_bytes=wanted.memory_bytes,
+        disk_free_bytes=room.disk_free_bytes,
+        memory_available_bytes=room.memory_available_bytes,
+        memory_total_bytes=room.memory_total_bytes,
+        shortage=shortage(wanted, room),
+    )
 
 
 def _view(job: Job | None) -> JobView | None:

@@ -40,6 +40,8 @@ from shammah.protocol import (
     InboxItem,
     JobEvent,
     JobView,
+    PruneReceipt,
+    PruneRequest,
     RollbackRequest,
     SettleRequest,
     ShammahInfo,
@@ -302,6 +304,16 @@ def build(paths: Paths) -> FastAPI:
     async def delete_version(number: int) -> Response:
         state.versions.remove(_version(state, number).number)
         return Response(status_code=204)
+
+    @app.post("/api/versions/prune")
+    async def prune(request: PruneRequest) -> PruneReceipt:
+        kept = state.versions[-(request.keep or 5) :]
+        pruned = [number for number in state.versions if number and number not in kept]
+        if not request.dry_run:
+            state.versions = [0, *(number for number in kept if number)]
+        return PruneReceipt(
+            pruned=pruned, kept=dict.fromkeys(kept, "newest"), freed_bytes=len(pruned) * 10**6
+        )
 
     @app.post("/api/versions/rollback")
     async def rollback(request: RollbackRequest) -> VersionView:

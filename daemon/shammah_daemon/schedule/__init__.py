@@ -1,0 +1,1 @@
+"""When lessons start by themselves, and when they had better wait."""

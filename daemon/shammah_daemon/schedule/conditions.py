@@ -1,0 +1,142 @@
+"""Looks at the machine and asks the policy whether a job may start. Decides nothing itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import psutil
+
+from shammah.config import Config
+from shammah.errors import NotFound
+from shammah.paths import Paths
+from shammah.records import Cause, Job, JobState
+from shammah_daemon.bases import Bases
+from shammah_daemon.schedule.forecast import NOTHING, Forecast, Room, forecast, require_room
+from shammah_daemon.schedule.quiet import Snapshot, blocked, lost
+
+
+class _Temperature(Protocol):
+    @property
+    def current(self) -> float | None: ...
+
+
+class Conditions:
+    """Tells which jobs had better wait, and for what."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        config: Config,
+        bases: Bases,
+        look: Callable[[], Snapshot],
+    ) -> None:
+        self._paths = paths
+        self._config = config
+        self._bases = bases
+        self._look = look
+
+    def waits(self, job: Job) -> str | None:
+        """Why the job had better not begin, or go on after a pause, yet. The user's own never
+        waits."""
+        if job.cause is Cause.USER:
+            return None
+        if job.state is JobState.QUEUED and job.stage is None:
+            return blocked(self._look(), self._config.quiet, self.forecast(job.base))
+        return self.disturbs(job)
+
+    def disturbs(self, job: Job) -> str | None:
+        """Why the job, which runs, had better pause."""
+        if job.cause is Cause.USER:
+            return None
+        return lost(self._look(), self._config.quiet, NOTHING)
+
+    def require_room(self, job: Job) -> None:
+        """Make sure that the machine can hold what the job is forecast to take.
+
+        Raises:
+            Shortage: it cannot; says what is missing.
+        """
+        if job.state is JobState.QUEUED and job.stage is None:
+            self.require_room_on(job.base)
+
+    def require_room_on(self, base: str) -> None:
+        """The same for a lesson on `base` that is still to be queued."""
+        require_room(self.forecast(base), self._look().room)
+
+    def forecast(self, base: str) -> Forecast:
+        """What a lesson on `base` takes; nothing for one that is gone: the job says so itself."""
+        try:
+            found = self._bases.get(base)
+        except NotFound:
+            return NOTHING
+        learning, gate = self._config.learning, self._config.gate
+        prepared = self._bases.ground(base).is_ready
+        return forecast(found.parameters, learning.rank, gate.quantizations, prepared=prepared)
+
+    @property
+    def room(self) -> Room:
+        return self._look().room
+
+
+def snapshot(paths: Paths, idle_seconds: float, held_ahead: int | None) -> Snapshot:
+    """The machine now.
+
+    Args:
+        idle_seconds: since the last answer.
+        held_ahead: the process that holds memory for the next lesson already.
+    """
+    return Snapshot(
+        idle_seconds=idle_seconds,
+        on_battery=on_battery(),
+        temperature_celsius=hottest(temperatures()),
+        load_per_core=_load_per_core(),
+        room=room(paths, held_ahead),
+    )
+
+
+def room(paths: Paths, held_ahead: int | None = None) -> Room:
+    """Disk and memory that a lesson can take, and those that the machine has at all."""
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(paths.data_dir)
+    held = 0
+    if held_ahead is not None:
+        with contextlib.suppress(psutil.Error):
+            held = psutil.Process(held_ahead).memory_info().rss
+    return Room(
+        disk_free_bytes=disk.free,
+        memory_available_bytes=memory.available + held,
+        memory_total_bytes=memory.total,
+    )
+
+
+def on_battery() -> bool | None:
+    """None where there is no battery, or nobody knows of one."""
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    if battery is None or battery.power_plugged is None:
+        return None
+    return not battery.power_plugged
+
+
+def temperatures() -> Mapping[str, Sequence[_Temperature]]:
+    """By chip; empty where the system has no sensors to read."""
+    if not hasattr(psutil, "sensors_temperatures"):
+        return {}
+    found: Mapping[str, Sequence[_Temperature]] = psutil.sensors_temperatures()
+    return found
+
+
+def hottest(by_chip: Mapping[str, Sequence[_Temperature]]) -> float | None:
+    """In degrees Celsius. What reads as freezing is a sensor that is not connected."""
+    read = [sensor.current for chip in by_chip.values() for sensor in chip]
+    return max((value for value in read if value and value > 0), default=None)
+
+
+def _load_per_core() -> float | None:
+    """Of the last minute."""
+    try:
+        return psutil.getloadavg()[0] / (os.cpu_count() or 1)
+    except OSError:
+        return None
