@@ -32,7 +32,10 @@ from shammah.protocol import (
     FixRequest,
     ForgetReceipt,
     ForgetRequest,
+    HardwareHistory,
+    HardwareSample,
     Health,
+    HistorySpan,
     ImportReceipt,
     ImportRequest,
     Inbox,
@@ -292,6 +295,14 @@ class Client:
 
     def status(self) -> Status:
         return self._call(Status, "GET", "/api/status")
+
+    def hardware(self) -> HardwareSample:
+        """The machine now."""
+        return self._call(HardwareSample, "GET", "/api/hardware")
+
+    def hardware_history(self, span: HistorySpan = "hour") -> HardwareHistory:
+        """The machine in the last hour or day."""
+        return self._call(HardwareHistory, "GET", f"/api/hardware/history?span={span}")
 
     def health(self) -> Health:
         return self._call(Health, "GET", "/health")

@@ -543,6 +543,61 @@ class BackupRequest(BaseModel):
     models: bool = True  # the versions too; without them the base serves what is restored
 
 
+# --- hardware ---------------------------------------------------------------------------------
+
+HistorySpan = Literal["hour", "day"]
+
+
+class GpuSample(BaseModel):
+    """One GPU; None is what its driver does not tell."""
+
+    name: str
+    utilisation_percent: float | None
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
+    serving_bytes: int  # of the used: the engine that answers
+    training_bytes: int  # of the used: stages and candidates
+    temperature_celsius: float | None
+    power_watts: float | None
+
+
+class HardwareSample(BaseModel):
+    """GET /api/hardware: the machine now."""
+
+    at: float  # seconds since the epoch
+    cpu_percent: list[float]  # of each core
+    memory_used_bytes: int
+    memory_total_bytes: int
+    swap_used_bytes: int
+    swap_total_bytes: int
+    disk_used_bytes: int  # of the home's disk
+    disk_total_bytes: int
+    temperature_celsius: float | None  # of the hottest sensor
+    on_battery: bool | None  # None: there is no battery
+    gpus: list[GpuSample]
+
+
+class HardwarePoint(BaseModel):
+    """Means over one step of time; of temperatures the highest."""
+
+    at: float  # where the step begins, seconds since the epoch
+    cpu_percent: float  # of all cores
+    memory_used_bytes: int
+    swap_used_bytes: int
+    temperature_celsius: float | None
+    gpu_percent: float | None  # None: there is no GPU, or it does not tell
+    gpu_memory_used_bytes: int | None
+    gpu_temperature_celsius: float | None
+
+
+class HardwareHistory(BaseModel):
+    """GET /api/hardware/history: oldest first."""
+
+    span: HistorySpan
+    step_seconds: float
+    data: list[HardwarePoint]
+
+
 class Health(BaseModel):
     """GET /health: open, says nothing about the user."""
 

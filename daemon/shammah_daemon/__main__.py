@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from socket import socket
 from types import FrameType
 
+import pynvml
 import uvicorn
 
 from shammah import config as settings
@@ -33,6 +34,8 @@ from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.ending import GRACE_SECONDS, Ending
 from shammah_daemon.forgetting import Forgetting
+from shammah_daemon.gpus import Gpus
+from shammah_daemon.hardware import Hardware, take
 from shammah_daemon.hub import Hub
 from shammah_daemon.importing import Importing
 from shammah_daemon.inbox import Inbox
@@ -157,6 +160,13 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     inbox = Inbox(database)
     importing = Importing(config.learning, database, serving, inbox, learning)
 
+    gpus = Gpus(pynvml)
+
+    def role(pid: int) -> str | None:
+        if pid == serving.status().pid:
+            return "serving"
+        return "training" if pid in courtesy.children else None
+
     async def after_job() -> None:
         await pruning.after_job()
         await learning.start_if_due()
@@ -187,6 +197,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         conditions=conditions,
         scheduler=scheduler,
         pruning=pruning,
+        hardware=Hardware(lambda at: take(at, paths, gpus, role)),
         started=time.monotonic(),
     )
 

@@ -16,6 +16,7 @@ from shammah_daemon.ending import Ending
 from shammah_daemon.routes import (
     backup,
     chat,
+    hardware,
     importing,
     inbox,
     jobs,
@@ -40,6 +41,7 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
         work = [
             asyncio.create_task(_load_model(services)),
             asyncio.create_task(services.supervisor.run()),
+            asyncio.create_task(services.hardware.run()),
         ]
         alive = asyncio.create_task(services.systemd.keep_alive())
         end = asyncio.create_task(ending.carry_out(services, work))
@@ -55,7 +57,7 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
     app = FastAPI(title="Shammah", version=__version__, lifespan=lifespan)
     failures.install(app)
     # What imports comes before what takes an id at the same place.
-    for module in (chat, turns, importing, learning, inbox, jobs, tuning, system, backup):
+    for module in (chat, turns, importing, learning, inbox, jobs, tuning, system, backup, hardware):
         app.include_router(module.router)
     return app
 

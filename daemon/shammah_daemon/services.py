@@ -16,6 +16,7 @@ from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
 from shammah_daemon.database import Database
 from shammah_daemon.forgetting import Forgetting
+from shammah_daemon.hardware import Hardware
 from shammah_daemon.hub import Hub
 from shammah_daemon.importing import Importing
 from shammah_daemon.inbox import Inbox
@@ -59,6 +60,7 @@ class Services:
     conditions: Conditions
     scheduler: Scheduler
     pruning: Pruning
+    hardware: Hardware
     started: float  # time.monotonic()
 
 
