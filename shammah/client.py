@@ -40,6 +40,7 @@ from shammah.protocol import (
     ImportRequest,
     Inbox,
     InboxItem,
+    Integrity,
     JobEvent,
     JobView,
     PruneReceipt,
@@ -303,6 +304,10 @@ class Client:
     def hardware_history(self, span: HistorySpan = "hour") -> HardwareHistory:
         """The machine in the last hour or day."""
         return self._call(HardwareHistory, "GET", f"/api/hardware/history?span={span}")
+
+    def integrity(self) -> list[str]:
+        """What is wrong inside the database; empty when all is well."""
+        return self._call(Integrity, "GET", "/api/integrity").problems
 
     def health(self) -> Health:
         return self._call(Health, "GET", "/health")

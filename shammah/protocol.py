@@ -598,6 +598,12 @@ class HardwareHistory(BaseModel):
     data: list[HardwarePoint]
 
 
+class Integrity(BaseModel):
+    """GET /api/integrity: what is wrong inside the database."""
+
+    problems: list[str]
+
+
 class Health(BaseModel):
     """GET /health: open, says nothing about the user."""
 

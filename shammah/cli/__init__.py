@@ -17,6 +17,7 @@ from shammah.cli import (
     bases,
     config,
     daemon,
+    doctor,
     examples,
     feedback,
     jobs,
@@ -42,6 +43,7 @@ app.command("train")(jobs.train)
 app.command("status")(daemon.status)
 app.command("backup")(backups.backup)
 app.command("restore")(backups.restore)
+app.command("doctor")(doctor.doctor)
 app.command("tui")(monitor.tui)
 app.add_typer(examples.app, name="examples")
 app.add_typer(jobs.app, name="jobs")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shammah.config import Config, LearningConfig
+from shammah.errors import NotFound
 from shammah.paths import Paths
-from shammah.records import Version
+from shammah.records import Active, Base, Mode, Version
+from shammah.store.database import Store
 from shammah_daemon import disk
+from shammah_daemon.__main__ import build
 from shammah_daemon.pruning import kept_versions
+from shammah_daemon.servable import servable
 
 
 def version(number: int, held: int = 1, kl: float = 0.05, base: str = "tiny") -> Version:
@@ -71,3 +77,47 @@ def test_a_file_with_two_names_counts_once_and_for_its_version(home: Paths) -> N
     assert replace(found, free_bytes=0, by_version={}) == disk.Disk(
         0, 1 << 12, 1 << 16, 1 << 20, 0, 0, {}
     )
+
+
+def made(home: Paths, store: Store, number: int) -> None:
+    """A version with a file, and its place in the pointer's history."""
+    job = store.jobs.create("tiny", Mode.CONSOLIDATE)
+    home.version(number).mkdir()
+    (home.version(number) / "model-Q8_0.gguf").write_bytes(bytes(1 << 16))
+    store.versions.add(replace(version(number), job_id=job.id), taught={})
+    store.pointer.move(Active("tiny", number))
+
+
+async def test_a_pruned_version_stays_in_the_list_and_says_that_it_is_gone(
+    home: Paths, store: Store
+) -> None:
+    store.pointer.move(Active("tiny", 0))
+    for number in range(1, 6):
+        made(home, store, number)
+    services = build(home, Config(), store)
+    planned = await services.pruning.plan(keep=1)
+    assert planned == await services.pruning.prune(keep=1)
+    assert planned.pruned == [1, 2, 3]
+    assert planned.freed_bytes == 3 << 16
+    assert planned.kept.keys() == {4, 5}
+    assert sorted(folder.name for folder in home.versions.iterdir()) == ["4", "5"]
+    assert [one.number for one in store.versions.list() if one.pruned_at] == [3, 2, 1]
+    assert store.pointer.previous() == Active("tiny", 4)
+    with pytest.raises(NotFound, match=r"version 2 was pruned on \d{4}-\d\d-\d\d"):
+        servable(home, toy_base(), store.versions.get(2))
+    assert (await services.pruning.prune(keep=1)).pruned == []
+
+
+async def test_after_a_job_as_many_are_kept_as_is_set(home: Paths, store: Store) -> None:
+    for number in range(1, 5):
+        made(home, store, number)
+    keeps_all = Config(learning=LearningConfig(keep_versions=0))
+    await build(home, keeps_all, store).pruning.after_job()
+    assert not [one for one in store.versions.list() if one.pruned_at]
+    keeps_two = Config(learning=LearningConfig(keep_versions=2))
+    await build(home, keeps_two, store).pruning.after_job()
+    assert [one.number for one in store.versions.list() if not one.pruned_at] == [4, 3]
+
+
+def toy_base() -> Base:
+    return Base("tiny", "tiny.gguf", "", 1, "llama", 1, "Q8_0", 512, "", "", "")

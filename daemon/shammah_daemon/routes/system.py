@@ -17,6 +17,7 @@ from shammah.protocol import (
     DiskView,
     ForecastView,
     Health,
+    Integrity,
     JobView,
     Status,
     UseBaseRequest,
@@ -78,6 +79,12 @@ async def status(services: Wired) -> Status:
         home=str(services.paths.data_dir),
         log_file=str(services.paths.log_file),
     )
+
+
+@router.get("/api/integrity")
+async def integrity(services: Wired) -> Integrity:
+    """Read all of the database; what is wrong with it."""
+    return Integrity(problems=await services.database.run(lambda store: store.integrity_check()))
 
 
 @router.get("/api/bases")

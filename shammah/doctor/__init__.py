@@ -1,0 +1,1 @@
+"""What `shammah doctor` looks at, and what it says about it."""

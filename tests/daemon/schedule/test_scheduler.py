@@ -1,0 +1,181 @@
+"""The night's lesson in the daemon's own services, at times that the test names; once for real."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from shammah.config import Config, QuietConfig
+from shammah.paths import Paths
+from shammah.records import Active, Cause, ExampleStatus, Job, JobState, Level, Message, Mode, Turn
+from shammah.store.database import Store
+from shammah_daemon.__main__ import build
+from shammah_daemon.schedule.scheduler import NAME, Scheduler
+from shammah_daemon.services import Services
+from tests.conftest import StartDaemon
+from tests.running import TINY, TINY_LESSON, furnish
+
+CRON = "0 3 * * *"
+EVENING = datetime(2026, 5, 4, 22)
+NIGHT = datetime(2026, 5, 5, 3, 0, 1)
+DAY = timedelta(days=1)
+
+
+def correct(store: Store, number: int = 0) -> None:
+    """A ready example that no version was taught."""
+    messages = [Message(role="user", content=f"what do we do about case {number} then")]
+    turn = Turn(
+        id=f"chatcmpl-{number}",
+        created_at="2026-05-04T12:00:00.000+00:00",
+        base=TINY,
+        version=0,
+        messages=messages,
+        answer="no",
+        finish_reason="stop",
+        prompt_tokens=1,
+        completion_tokens=1,
+    )
+    store.turns.add(turn)
+    store.record_feedback(
+        turn.id, Level.CRITICAL, 10, None, "yes we agree indeed",
+        messages=messages, status=ExampleStatus.READY, target="yes we agree indeed", rejected="no",
+    )  # fmt: skip
+
+
+class Clock:
+    """Stands where the test puts it."""
+
+    def __init__(self) -> None:
+        self.now = EVENING
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Night:
+    """A daemon's services that look at the clock when told to."""
+
+    def __init__(self, services: Services, store: Store) -> None:
+        self.services, self.store, self.clock = services, store, Clock()
+
+    async def look(self, at: datetime) -> list[Job]:
+        """The jobs after a look by a daemon that has just begun."""
+        self.clock.now = at
+        scheduler = Scheduler(
+            CRON,
+            self.services.database,
+            self.services.learning.teach_at_night,
+            self.services.supervisor.look_again,
+            self.clock,
+        )
+        await scheduler.look()
+        return self.store.jobs.list()
+
+
+@pytest.fixture
+async def night(home: Paths, store: Store) -> Night:
+    store.pointer.move(Active(TINY, 0))
+    return Night(build(home, Config(), store), store)
+
+
+async def test_a_night_consolidates_what_waits_and_says_why(night: Night) -> None:
+    correct(night.store)
+    assert await night.look(EVENING) == []
+    [job] = await night.look(NIGHT)
+    assert (job.mode, job.cause, job.state) == (Mode.CONSOLIDATE, Cause.NIGHT, JobState.QUEUED)
+
+
+async def test_a_night_with_nothing_to_teach_starts_nothing_and_is_over(night: Night) -> None:
+    await night.look(EVENING)
+    assert await night.look(NIGHT) == []
+    correct(night.store)
+    assert await night.look(NIGHT + timedelta(hours=1)) == []
+    assert len(await night.look(NIGHT + DAY)) == 1
+
+
+async def test_a_lesson_that_has_failed_is_not_tried_every_night(night: Night) -> None:
+    correct(night.store)
+    await night.look(EVENING)
+    [job] = await night.look(NIGHT)
+    night.store.jobs.update(job.id, state=JobState.FAILED)
+    assert len(await night.look(NIGHT + DAY)) == 1
+
+
+async def test_a_night_waits_for_the_lesson_that_is_under_way(night: Night) -> None:
+    correct(night.store)
+    await night.look(EVENING)
+    running = night.store.jobs.create(TINY, Mode.QUICK)
+    assert [job.id for job in await night.look(NIGHT)] == [running.id]
+    night.store.jobs.update(running.id, state=JobState.CANCELLED)
+    correct(night.store, 1)
+    [made_up, _] = await night.look(NIGHT + timedelta(minutes=20))
+    assert made_up.cause is Cause.NIGHT
+
+
+async def test_cut_off_between_the_lesson_and_the_note_of_it_nothing_starts_twice(
+    night: Night,
+) -> None:
+    correct(night.store)
+    await night.look(EVENING)
+    [job] = await night.look(NIGHT)
+    night.store.due_times.settle(NAME, CRON, EVENING)  # as if it had not been noted
+    assert [found.id for found in await night.look(NIGHT)] == [job.id]
+
+
+async def test_without_room_the_user_is_told_before_the_job(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a lesson that nobody asked for waits."""
+    policy = QuietConfig(spare_disk_gb=1e9)
+    services = build(night.services.paths, Config(quiet=policy), night.store)
+    correct(night.store)
+    job = await services.supervisor.submit(Mode.CONSOLIDATE, Cause.THRESHOLD)
+    reason = services.conditions.waits(job)
+    assert reason is not None
+    assert reason.startswith("disk: 1000000000.0 GB needed")
+    assert services.conditions.waits(replace(job, cause=Cause.USER)) is None
+    assert services.conditions.disturbs(job) == reason
+
+
+@pytest.fixture
+def slept(home: Paths, tiny_ground: Path) -> Paths:
+    """A home whose daemon was off for three nights, with something to teach."""
+    furnish(home, tiny_ground, TINY)
+    with closing(Store.open(home.database)) as store:
+        correct(store)
+        store.due_times.settle(NAME, CRON, datetime.now() - 3 * DAY)
+    return home
+
+
+def test_a_daemon_makes_up_for_missed_nights_once_and_says_what_it_waits_for(
+    slept: Paths, start_daemon: StartDaemon
+) -> None:
+    daemon = start_daemon(
+        TINY_LESSON
+        | {"SHAMMAH_LEARNING__CONSOLIDATE_AT": CRON, "SHAMMAH_QUIET__SPARE_DISK_GB": "1e9"}
+    )
+    with daemon.client as client:
+        while not (waits := client.status().waits):
+            pass
+        assert waits.startswith("disk: ")
+        [job] = client.jobs()
+        assert (job.cause, job.state) == (Cause.NIGHT, JobState.QUEUED)
+        status = client.status()
+        assert status.next_night is not None
+        assert status.disk is not None
+        assert status.disk.bases_bytes > 10**6
+        hurried = client.train()
+        assert (hurried.id, hurried.cause) == (job.id, Cause.USER)
+        for event in client.job_events(job.id):
+            if event.data.get("state") == JobState.TRAINING:
+                break
+        assert client.status().waits is None
+        client.cancel_job(job.id)
+    daemon.stop()
+    daemon.start()
+    with daemon.client as client:
+        assert [job.id for job in client.jobs()] == [hurried.id]
