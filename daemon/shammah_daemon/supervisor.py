@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from shammah.errors import Conflict, ShammahError, Shortage
+from shammah.errors import Conflict, ShammahError
 from shammah.files import remove
 from shammah.paths import Paths
 from shammah.records import (
@@ -252,10 +252,6 @@ class Supervisor:
 
     async def _run_job(self, job: Job) -> None:
         log.info("job begins", job=job.id, state=job.state, attempt=job.attempt)
-        try:
-            self._conditions.require_room(job)
-        except Shortage as error:
-            return await self._fail(job, error, Failure.OUT_OF_MEMORY)
         going_on: Job | None = job
         while going_on:
             try:

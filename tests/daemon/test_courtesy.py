@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
+from shammah.records import Level
 from shammah_daemon.courtesy import IO_LEVEL, NICE, Courtesy, Manners
+from tests.asking import user
+from tests.conftest import StartDaemon
+from tests.running import TINY_LESSON
 
 WAIT_SECONDS = 5.0
 
@@ -137,3 +141,29 @@ async def test_a_child_that_is_gone_disturbs_nobody(child: psutil.Process) -> No
         with courtesy.answering():
             pass
         await asyncio.sleep(0.1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SIGSTOP shows in /proc only on Linux")
+def test_a_real_training_child_stands_still_while_an_answer_is_given_and_is_nice(
+    start_daemon: StartDaemon,
+) -> None:
+    daemon = start_daemon(TINY_LESSON)
+    with daemon.client as client:
+        answer = client.chat(user("what do we do about case 0 then"), max_tokens=6)
+        client.feedback(Level.CRITICAL, answer.id, correction="yes we agree indeed")
+        job = client.train()
+        while not (found := daemon.children("shammah.training")):
+            time.sleep(0.01)
+        training = found[0]
+        while training.nice() != NICE:
+            time.sleep(0.01)
+        seen = []
+        for _ in client.chat_stream(user("and how are you"), max_tokens=40):
+            seen.append(stopped(training))
+        assert sum(seen) > len(seen) / 2
+        began = time.monotonic()
+        while stopped(training):
+            assert time.monotonic() - began < WAIT_SECONDS
+            time.sleep(0.01)
+        assert tuple(training.ionice()) == (psutil.IOPRIO_CLASS_BE, IO_LEVEL)
+        client.cancel_job(job.id)

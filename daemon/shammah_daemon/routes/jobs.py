@@ -47,7 +47,7 @@ async def train(request: TrainRequest, services: Wired) -> JobView:
     """Queue a lesson now; an unfinished one that teaches the same is returned instead."""
     active = await services.database.run(lambda store: store.pointer.active())
     if active is not None:
-        services.conditions.require_room_on(active.base)
+        await asyncio.to_thread(services.conditions.require_room, active.base)
     return job_view(await services.supervisor.submit(request.mode))
 
 

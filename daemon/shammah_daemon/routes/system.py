@@ -72,7 +72,7 @@ async def status(services: Wired) -> Status:
         waits=services.supervisor.waits(job) if job else None,
         next_night=night.isoformat() if night else None,
         disk=DiskView.model_validate(taken),
-        forecast=_forecast(services, base) if base else None,
+        forecast=await asyncio.to_thread(_forecast, services, base) if base else None,
         last_job=_view(last),
         preparation=_base_view(base, services, active) if base else None,
         proposal=await services.database.run(proposal),

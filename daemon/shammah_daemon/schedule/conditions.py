@@ -54,17 +54,12 @@ class Conditions:
             return None
         return lost(self._look(), self._config.quiet, NOTHING)
 
-    def require_room(self, job: Job) -> None:
-        """Make sure that the machine can hold what the job is forecast to take.
+    def require_room(self, base: str) -> None:
+        """Make sure that the machine can hold what a lesson on `base` is forecast to take.
 
         Raises:
             Shortage: it cannot; says what is missing.
         """
-        if job.state is JobState.QUEUED and job.stage is None:
-            self.require_room_on(job.base)
-
-    def require_room_on(self, base: str) -> None:
-        """The same for a lesson on `base` that is still to be queued."""
         require_room(self.forecast(base), self._look().room)
 
     def forecast(self, base: str) -> Forecast:

@@ -9,11 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from shammah.bases.registry import Registry
 from shammah.config import Config, QuietConfig
+from shammah.errors import Shortage
 from shammah.paths import Paths
-from shammah.records import Active, Cause, ExampleStatus, Job, JobState, Level, Message, Mode, Turn
+from shammah.protocol import TrainRequest
+from shammah.records import (
+    Active,
+    Base,
+    Cause,
+    ExampleStatus,
+    Job,
+    JobState,
+    Level,
+    Message,
+    Mode,
+    Turn,
+)
 from shammah.store.database import Store
 from shammah_daemon.__main__ import build
+from shammah_daemon.routes.jobs import train
 from shammah_daemon.schedule.scheduler import NAME, Scheduler
 from shammah_daemon.services import Services
 from tests.conftest import StartDaemon
@@ -126,10 +141,7 @@ async def test_cut_off_between_the_lesson_and_the_note_of_it_nothing_starts_twic
     assert [found.id for found in await night.look(NIGHT)] == [job.id]
 
 
-async def test_without_room_the_user_is_told_before_the_job(
-    night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And a lesson that nobody asked for waits."""
+async def test_without_room_a_lesson_that_nobody_asked_for_waits(night: Night) -> None:
     policy = QuietConfig(spare_disk_gb=1e9)
     services = build(night.services.paths, Config(quiet=policy), night.store)
     correct(night.store)
@@ -139,6 +151,17 @@ async def test_without_room_the_user_is_told_before_the_job(
     assert reason.startswith("disk: 1000000000.0 GB needed")
     assert services.conditions.waits(replace(job, cause=Cause.USER)) is None
     assert services.conditions.disturbs(job) == reason
+
+
+async def test_without_room_the_user_is_told_before_there_is_a_job(night: Night) -> None:
+    services = build(night.services.paths, Config(), night.store)
+    base = Base("huge", "h.gguf", "", 1, "llama", 10**14, "Q8_0", 512, "", "", "")
+    Registry(services.paths).save(base)
+    night.store.pointer.move(Active("huge", 0))
+    correct(night.store)
+    with pytest.raises(Shortage, match=r"there is no room|too small"):
+        await train(TrainRequest(), services)
+    assert night.store.jobs.list() == []
 
 
 @pytest.fixture
