@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import psutil
@@ -38,6 +39,7 @@ class Conditions:
         self._config = config
         self._bases = bases
         self._look = look
+        self._bf16 = multiplies_bf16()
 
     def waits(self, job: Job) -> str | None:
         """Why the job had better not begin, or go on after a pause, yet. The user's own never
@@ -60,7 +62,7 @@ class Conditions:
         Raises:
             Shortage: it cannot; says what is missing.
         """
-        require_room(self.forecast(base), self._look().room)
+        require_room(self.forecast(base), self._look().room, self._forecast)
 
     def forecast(self, base: str) -> Forecast:
         """What a lesson on `base` takes; nothing for one that is gone: the job says so itself."""
@@ -68,9 +70,11 @@ class Conditions:
             found = self._bases.get(base)
         except NotFound:
             return NOTHING
-        learning, gate = self._config.learning, self._config.gate
-        prepared = self._bases.ground(base).is_ready
-        return forecast(found.parameters, learning.rank, gate.quantizations, prepared=prepared)
+        return self._forecast(found.parameters, prepared=self._bases.ground(base).is_ready)
+
+    def _forecast(self, parameters: int, *, prepared: bool = True) -> Forecast:
+        rank, quantizations = self._config.learning.rank, self._config.gate.quantizations
+        return forecast(parameters, rank, quantizations, bf16=self._bf16, prepared=prepared)
 
     @property
     def room(self) -> Room:
@@ -127,6 +131,15 @@ def hottest(by_chip: Mapping[str, Sequence[_Temperature]]) -> float | None:
     """In degrees Celsius. What reads as freezing is a sensor that is not connected."""
     read = [sensor.current for chip in by_chip.values() for sensor in chip]
     return max((value for value in read if value and value > 0), default=None)
+
+
+def multiplies_bf16(flags: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether torch finds that the processor does so natively: AVX-512 BF16 or AMX, on x86."""
+    try:
+        said = flags.read_text()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_tile"}.isdisjoint(said.split())
 
 
 def _load_per_core() -> float | None:

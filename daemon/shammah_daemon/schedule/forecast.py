@@ -6,18 +6,19 @@ much than too little.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shammah.errors import Shortage
 from shammah.publish.quantizations import lookup
 
-#: Bytes a parameter of the base: trained in bf16, read for the first time, and merged as F16.
-TRAINED_BYTES, READ_BYTES, MERGED_BYTES = 2.0, 6.0, 2.0
+#: Bytes a parameter of the base: trained in bf16 or in float32, read for the first time, merged.
+BF16_BYTES, FLOAT32_BYTES = 2.0, 4.0
+READ_BYTES, MERGED_BYTES = 6.0, 2.0
 
-#: A training child beyond its weights: torch itself, activations and logits of one step.
-TRAINING_OVERHEAD_BYTES = 1.3e9
+#: A training child beyond its weights: torch itself, and the activations of one pass on the
+#: embedded base. They grow with width times depth, which is about the root of the size.
+TORCH_BYTES, ACTIVATION_BYTES = 0.5e9, 0.6e9
 
 #: An engine beyond its file; merging and quantizing beyond what they write.
 ENGINE_OVERHEAD_BYTES = 0.5e9
@@ -52,23 +53,43 @@ NOTHING = Forecast(0, 0)
 
 
 def forecast(
-    parameters: int, rank: int, quantizations: Sequence[str], *, prepared: bool
+    parameters: int, rank: int, quantizations: Sequence[str], *, bf16: bool, prepared: bool
 ) -> Forecast:
     """What a lesson on a base of so many parameters takes, through every rung of the ladder.
 
     Args:
+        bf16: the processor multiplies bfloat16 natively, so that lessons compute in it.
         prepared: the training weights are there already.
     """
     files = [parameters * lookup(name).most_bits / 8 for name in quantizations]
-    adapter = rank * RANK_PARAMETERS * (parameters / MEASURED_PARAMETERS) ** (2 / 3)
-    training = parameters * TRAINED_BYTES + TRAINING_OVERHEAD_BYTES + 16 * adapter
+    growth = parameters / MEASURED_PARAMETERS
+    adapter = rank * RANK_PARAMETERS * growth ** (2 / 3)
+    weights = parameters * (BF16_BYTES if bf16 else FLOAT32_BYTES)
+    training = weights + TORCH_BYTES + ACTIVATION_BYTES * growth**0.5 + 16 * adapter
     judging = max(files) + ENGINE_OVERHEAD_BYTES
     disk = parameters * MERGED_BYTES + sum(files) + ADAPTER_BYTES * adapter
     memory = max(training, judging)
     if not prepared:
-        disk += parameters * TRAINED_BYTES
+        disk += parameters * BF16_BYTES
         memory = max(memory, parameters * READ_BYTES + ENGINE_OVERHEAD_BYTES)
     return Forecast(int(disk), int(memory))
+
+
+def largest(memory_bytes: int, of_size: Callable[[int], Forecast]) -> int:
+    """Parameters of the largest base, to one in a hundred, of which a lesson fits into the memory;
+    0 if none does.
+
+    Args:
+        of_size: the forecast for a base of so many parameters.
+    """
+    found, above = 0, memory_bytes  # a parameter takes more than a byte
+    while above - found > max(above // 100, 1):
+        middle = (found + above) // 2
+        if of_size(middle).memory_bytes <= memory_bytes:
+            found = middle
+        else:
+            above = middle
+    return found
 
 
 def shortage(
@@ -84,8 +105,11 @@ def shortage(
     return None
 
 
-def require_room(wanted: Forecast, room: Room) -> None:
+def require_room(wanted: Forecast, room: Room, of_size: Callable[[int], Forecast]) -> None:
     """Make sure that there is room.
+
+    Args:
+        of_size: as for `largest`.
 
     Raises:
         Shortage: there is not; says what is missing, and what would fit a machine that never will.
@@ -93,13 +117,13 @@ def require_room(wanted: Forecast, room: Room) -> None:
     if (missing := shortage(wanted, room)) is None:
         return
     if wanted.memory_bytes > room.memory_total_bytes:
-        fits = (room.memory_total_bytes - TRAINING_OVERHEAD_BYTES) / TRAINED_BYTES / 1e9
-        hint = (
-            f"a base of up to {math.floor(fits * 10) / 10} billion parameters fits this machine"
-            if fits > 0
-            else f"teaching takes at least {TRAINING_OVERHEAD_BYTES / 1e9:.1f} GB of memory"
+        fits = largest(room.memory_total_bytes, of_size)
+        raise Shortage(
+            f"this machine is too small for a lesson on this base: {missing}",
+            hint=f"a base of up to {fits / 1e9:.2f} billion parameters can be taught here"
+            if fits
+            else "no base can be taught here",
         )
-        raise Shortage(f"this machine is too small for a lesson on this base: {missing}", hint=hint)
     raise Shortage(
         f"there is no room for a lesson: {missing}",
         hint="free some, close other programs, or use a smaller base; the active version serves",

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shammah.errors import Shortage
-from shammah_daemon.schedule.forecast import Forecast, Room, forecast, require_room, shortage
+from shammah_daemon.schedule.conditions import multiplies_bf16
+from shammah_daemon.schedule.forecast import (
+    Forecast,
+    Room,
+    forecast,
+    largest,
+    require_room,
+    shortage,
+)
 
 GB = 10**9
-LADDER = ["Q6_K", "Q8_0"]
+of_size = partial(forecast, rank=16, quantizations=["Q6_K", "Q8_0"], bf16=True, prepared=True)
 
 
 @given(st.integers(10**6, 10**11), st.integers(1, 256), st.booleans())
-def test_a_larger_base_or_rank_never_takes_less(size: int, rank: int, prepared: bool) -> None:
-    small = forecast(size, rank, LADDER, prepared=prepared)
+def test_a_larger_base_or_rank_never_takes_less(size: int, rank: int, bf16: bool) -> None:
+    small = of_size(size, rank=rank, bf16=bf16)
     for large in (
-        forecast(2 * size, rank, LADDER, prepared=prepared),
-        forecast(size, 2 * rank, LADDER, prepared=prepared),
-        forecast(size, rank, LADDER, prepared=False),
+        of_size(2 * size, rank=rank, bf16=bf16),
+        of_size(size, rank=2 * rank, bf16=bf16),
+        of_size(size, rank=rank, bf16=False),
+        of_size(size, rank=rank, bf16=bf16, prepared=False),
     ):
         assert large.disk_bytes >= small.disk_bytes
         assert large.memory_bytes >= small.memory_bytes
+
+
+def test_the_embedded_base_takes_at_least_what_was_measured_on_it() -> None:
+    """A lesson on one correction: 736 MB for the training child; a checkpoint of 58.6 MB."""
+    found = of_size(134_500_000)
+    assert 736e6 < found.memory_bytes < 2 * 736e6
+    assert found.disk_bytes > 5 * 58.6e6 + 134.5e6 * (2 + 2 * 8.5 / 8)
 
 
 @given(st.integers(0, 10**12), st.integers(0, 10**12))
@@ -38,13 +57,30 @@ def test_room_for_exactly_the_forecast_is_enough(disk: int, memory: int) -> None
 def test_what_is_short_now_is_said_with_figures() -> None:
     room = Room(disk_free_bytes=GB, memory_available_bytes=8 * GB, memory_total_bytes=16 * GB)
     with pytest.raises(Shortage, match=r"no room for a lesson: disk: 3\.0 GB needed, 1\.0 GB free"):
-        require_room(Forecast(3 * GB, 2 * GB), room)
+        require_room(Forecast(3 * GB, 2 * GB), room, of_size)
 
 
-def test_a_machine_that_is_too_small_is_told_what_would_fit() -> None:
-    room = Room(100 * GB, 6 * GB, 8 * GB)
+@given(st.integers(2 * GB, 200 * GB))
+def test_a_machine_that_is_too_small_is_told_the_largest_base_that_fits(memory: int) -> None:
+    fits = largest(memory, of_size)
+    assert of_size(fits).memory_bytes <= memory < of_size(int(fits * 1.02)).memory_bytes
     with pytest.raises(Shortage, match="too small for a lesson on this base") as error:
-        require_room(forecast(7 * GB, 16, LADDER, prepared=True), room)
-    assert "up to 3.3 billion parameters" in error.value.hint
-    fits = forecast(int(3.3 * GB), 1, LADDER, prepared=True)
-    assert fits.memory_bytes <= room.memory_total_bytes
+        require_room(of_size(2 * fits), Room(10**15, memory, memory), of_size)
+    assert f"up to {fits / 1e9:.2f} billion parameters" in error.value.hint
+
+
+def test_a_machine_for_which_there_is_no_base_is_told_so() -> None:
+    with pytest.raises(Shortage) as error:
+        require_room(of_size(10**9), Room(10**15, GB // 4, GB // 4), of_size)
+    assert error.value.hint == "no base can be taught here"
+
+
+@pytest.mark.parametrize(
+    ("flags", "native"), [("fpu avx512_bf16 sse", True), ("amx_tile", True), ("avx2 fma", False)]
+)
+def test_the_processor_says_whether_it_multiplies_bfloat16(
+    tmp_path: Path, flags: str, native: bool
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags\t: {flags}\n")
+    assert multiplies_bf16(tmp_path / "cpuinfo") is native
+    assert not multiplies_bf16(tmp_path / "not Linux")
