@@ -41,15 +41,14 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
         work = [
             asyncio.create_task(_load_model(services)),
             asyncio.create_task(services.supervisor.run()),
+            asyncio.create_task(services.scheduler.run()),
             asyncio.create_task(services.hardware.run()),
         ]
         alive = asyncio.create_task(services.systemd.keep_alive())
         end = asyncio.create_task(ending.carry_out(services, work))
-        services.scheduler.start()
         try:
             yield
         finally:
-            services.scheduler.stop()
             ending.answered()
             await end
             alive.cancel()

@@ -86,7 +86,7 @@ class Backups:
             if folder.name not in unfinished:
                 found += [folder / name for name in sorted(KEPT)]
         for version in store.versions.list():
-            if version.number:
+            if version.number and not version.pruned_at:
                 found += _version_files(self._paths.version(version.number), version)
         return [
             Source(str(path.relative_to(self._paths.data_dir)), path)

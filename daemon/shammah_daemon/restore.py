@@ -82,7 +82,7 @@ def check(contents: Contents, folder: Path) -> None:
     config.load(folder / CONFIG)
     with closing(Store.open(folder / DATABASE)) as store:
         problems = store.integrity_check()
-        versions = [version for version in store.versions.list() if version.number]
+        versions = [v for v in store.versions.list() if v.number and not v.pruned_at]
     if problems:
         raise BackupError(
             f"the database in the backup is damaged: {problems[0]}", hint="nothing was changed"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from shammah import cron
 from shammah.errors import ShammahError
 from shammah.protocol import Health, Status
+from shammah.service import keeper
 from shammah.wording import size
 
 State = Literal["ok", "warn", "fail"]
@@ -117,6 +118,13 @@ def daemon(health: Health | None, version: str) -> Check:
         way = f"this is {version}: 'shammah daemon restart' brings them together"
         return Check("daemon", "warn", said, way)
     return Check("daemon", "ok", said)
+
+
+def service(state: keeper.State) -> Check:
+    if state.installed and not (state.enabled and state.running):
+        way = "'shammah daemon install' puts it right"
+        return Check("service", "warn", keeper.in_words(state), way)
+    return Check("service", "ok", keeper.in_words(state))
 
 
 def database(problems: Sequence[str] | None) -> Check:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from shammah import __version__, config
+from shammah import __version__, config, launch
 from shammah.client import Client
 from shammah.config import Config
 from shammah.doctor import checks
@@ -25,6 +25,7 @@ from shammah.doctor.checks import Check, Folder, Probe
 from shammah.errors import ShammahError
 from shammah.paths import Paths
 from shammah.protocol import Health, Status
+from shammah.service import keeper
 
 #: What a probe may take: importing torch on a busy machine.
 PROBE_SECONDS = 120.0
@@ -46,6 +47,7 @@ def examine(paths: Paths) -> list[Check]:
         checks.home(_folders(paths)),
         checks.settings(problem),
         checks.daemon(health, __version__),
+        checks.service(keeper.state_for(keeper.of_platform(), paths.data_dir)),
         checks.model(status),
         checks.database(broken),
         checks.room(status, shutil.disk_usage(folder).free, psutil.virtual_memory().total),
@@ -67,10 +69,9 @@ def _settings(paths: Paths) -> tuple[Config | None, ShammahError | None]:
 
 def _ask(paths: Paths) -> tuple[Health | None, Status | None, list[str] | None]:
     """What a daemon says, as far as one answers: one of another version may not know all."""
-    health, status, broken = None, None, None
-    if paths.socket.exists():
+    health, status, broken = launch.health_of(paths), None, None
+    if health is not None:
         with Client(paths.socket) as client, suppress(ShammahError):
-            health = client.health()
             status = client.status()
             broken = client.integrity()
     return health, status, broken

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,13 +14,17 @@ from hypothesis import strategies as st
 
 from shammah.config import Config, LearningConfig
 from shammah.errors import NotFound
+from shammah.files import sha256_of
 from shammah.paths import Paths
 from shammah.records import Active, Base, Mode, Version
 from shammah.store.database import Store
-from shammah_daemon import disk
+from shammah_daemon import disk, restore
 from shammah_daemon.__main__ import build
+from shammah_daemon.backup import Backups
+from shammah_daemon.database import Database
 from shammah_daemon.pruning import kept_versions
 from shammah_daemon.servable import servable
+from tests.running import home_in
 
 
 def version(number: int, held: int = 1, kl: float = 0.05, base: str = "tiny") -> Version:
@@ -83,8 +90,9 @@ def made(home: Paths, store: Store, number: int) -> None:
     """A version with a file, and its place in the pointer's history."""
     job = store.jobs.create("tiny", Mode.CONSOLIDATE)
     home.version(number).mkdir()
-    (home.version(number) / "model-Q8_0.gguf").write_bytes(bytes(1 << 16))
-    store.versions.add(replace(version(number), job_id=job.id), taught={})
+    gguf = home.version(number) / "model-Q8_0.gguf"
+    gguf.write_bytes(bytes(1 << 16))
+    store.versions.add(replace(version(number), job_id=job.id, sha256=sha256_of(gguf)), taught={})
     store.pointer.move(Active("tiny", number))
 
 
@@ -117,6 +125,21 @@ async def test_after_a_job_as_many_are_kept_as_is_set(home: Paths, store: Store)
     keeps_two = Config(learning=LearningConfig(keep_versions=2))
     await build(home, keeps_two, store).pruning.after_job()
     assert [one.number for one in store.versions.list() if not one.pruned_at] == [4, 3]
+
+
+async def test_a_backup_with_a_pruned_version_can_be_restored(
+    home: Paths, store: Store, tmp_path: Path
+) -> None:
+    for number in (1, 2, 3):
+        made(home, store, number)
+    await build(home, Config(), store).pruning.prune(keep=1)
+    home.config_file.touch()
+    backup = await Backups(home, Database(store)).make(models=True)
+    data = b"".join(backup.pieces)
+    other = home_in(tmp_path / "other")
+    restore.restore(other, io.BytesIO(data), len(data), force=False)
+    with closing(Store.open(other.database)) as restored:
+        assert [bool(one.pruned_at) for one in restored.versions.list()] == [False, False, True]
 
 
 def toy_base() -> Base:

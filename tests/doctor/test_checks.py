@@ -16,6 +16,7 @@ from shammah.doctor.checks import Check, Folder, Probe
 from shammah.errors import ConfigError
 from shammah.paths import Paths
 from shammah.protocol import EngineStatus, ForecastView, Health, Status
+from shammah.service.keeper import State
 
 GB = 10**9
 NOW = datetime(2026, 5, 4, 22, 0)
@@ -60,6 +61,9 @@ def status(shortage: str | None = None, problem: str | None = None) -> Status:
         (checks.daemon(None, "1"), "warn", "not running"),
         (checks.daemon(Health(pid=7, version="0"), "1"), "warn", "shammah 0"),
         (checks.daemon(Health(pid=7, version="1"), "1"), "ok", "process 7"),
+        (checks.service(State(Path("/u"))), "ok", "not installed"),
+        (checks.service(State(Path("/u"), True, True, True)), "ok", "enabled, running"),
+        (checks.service(State(Path("/u"), True, True, False)), "warn", "not running"),
         (checks.database([]), "ok", "whole"),
         (checks.database(["row 3 missing"]), "fail", "row 3 missing"),
         (checks.database(None), "warn", "not looked at"),

@@ -50,19 +50,17 @@ class Scheduler:
         self._looking = asyncio.Lock()  # the cron and the minute may fire together
         self._scheduler = AsyncIOScheduler(job_defaults={"coalesce": True, "max_instances": 1})
 
-    def start(self) -> None:
-        """Look now, at the night's time, and every minute."""
-        self._scheduler.add_job(
-            self.look,
-            IntervalTrigger(seconds=LOOK_SECONDS),
-            next_run_time=datetime.now().astimezone(),
-        )
+    async def run(self) -> None:
+        """Look now, at the night's time, and every minute, for ever."""
+        every_minute = IntervalTrigger(seconds=LOOK_SECONDS)
+        now = datetime.now().astimezone()
+        self._scheduler.add_job(self.look, every_minute, next_run_time=now)
         if self._cron:
             self._scheduler.add_job(self.look, CronTrigger.from_crontab(self._cron))
         self._scheduler.start()
-
-    def stop(self) -> None:
-        if self._scheduler.running:
+        try:
+            await asyncio.Event().wait()
+        finally:
             self._scheduler.shutdown(wait=False)
 
     @property
