@@ -87,9 +87,17 @@ class Supervisor:
         self._wake.set()
         return job
 
-    def look_again(self) -> None:
-        """The machine may be quiet by now: what waits may begin."""
+    async def look_again(self) -> None:
+        """The machine may have changed: what waits may begin, and what runs may disturb by now."""
         self._wake.set()
+        if self._running is None:
+            return
+        number = self._running[0]
+        job = await self._database.run(lambda store: store.jobs.get(number))
+        if reason := await asyncio.to_thread(self._conditions.disturbs, job):
+            log.info("job makes room", job=job.id, condition=reason)
+            with contextlib.suppress(Conflict):  # it has ended meanwhile
+                await self.pause(job.id, PauseReason.POLICY)
 
     def waits(self, job: Job) -> str | None:
         """What the job waits for before it begins, in a few words."""
@@ -102,7 +110,7 @@ class Supervisor:
         hurried = await self._database.run(
             lambda store: store.jobs.update(job.id, cause=Cause.USER)
         )
-        self.look_again()
+        self._wake.set()
         return hurried
 
     async def move(self, base: Base) -> Job:
@@ -220,13 +228,16 @@ class Supervisor:
             jobs = await self._database.run(lambda store: store.jobs.unfinished())
             reasons = {job.id: await asyncio.to_thread(self._conditions.waits, job) for job in jobs}
             self._held_back = {number: reason for number, reason in reasons.items() if reason}
-            job = next((job for job in jobs if job.id not in self._held_back), None)
-            if job is None:
+            first = next((job for job in jobs if job.id not in self._held_back), None)
+            if first is None:
                 return None
-            if job.state is JobState.PAUSED:
-                if not self._may_go_on(job):
+            job = first
+            if first.state is JobState.PAUSED:
+                if not self._may_go_on(first):
                     return None
-                job = await self._database.run(lambda store: _resume(store, job.id, job.paused_for))
+                job = await self._database.run(
+                    lambda store: _resume(store, first.id, first.paused_for)
+                )
             task = asyncio.create_task(self._run_job(job))
             self._running = (job.id, task)
             return task

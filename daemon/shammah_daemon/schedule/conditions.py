@@ -14,7 +14,7 @@ import psutil
 from shammah.config import Config
 from shammah.errors import NotFound
 from shammah.paths import Paths
-from shammah.records import Cause, Job, JobState
+from shammah.records import Cause, Job, JobState, PauseReason
 from shammah_daemon.bases import Bases
 from shammah_daemon.schedule.forecast import NOTHING, Forecast, Room, forecast, require_room
 from shammah_daemon.schedule.quiet import Snapshot, blocked, lost
@@ -43,8 +43,8 @@ class Conditions:
 
     def waits(self, job: Job) -> str | None:
         """Why the job had better not begin, or go on after a pause, yet. The user's own never
-        waits."""
-        if job.cause is Cause.USER:
+        waits, and what the user has paused waits for the user's word alone."""
+        if job.cause is Cause.USER or job.paused_for is PauseReason.USER:
             return None
         if job.state is JobState.QUEUED and job.stage is None:
             return blocked(self._look(), self._config.quiet, self.forecast(job.base))

@@ -39,7 +39,7 @@ class Scheduler:
         cron: str,
         database: Database,
         teach: Teach,
-        look_again: Callable[[], object],
+        look_again: Callable[[], Awaitable[object]],
         wall: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._cron = cron
@@ -76,7 +76,10 @@ class Scheduler:
                     await self._consolidate_if_due()
             except ShammahError as error:
                 log.error("the night's lesson cannot be started", problem=error.message)
-        self._look_again()
+        try:
+            await self._look_again()
+        except ShammahError as error:
+            log.error("the jobs cannot be looked at", problem=error.message)
 
     async def _consolidate_if_due(self) -> None:
         known = await self._database.run(

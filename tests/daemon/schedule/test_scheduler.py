@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,14 +25,20 @@ from shammah.records import (
     Level,
     Message,
     Mode,
+    PauseReason,
     Turn,
 )
 from shammah.store.database import Store
 from shammah_daemon.__main__ import build
+from shammah_daemon.joblog import JobLog
+from shammah_daemon.pipeline import Pipeline
 from shammah_daemon.routes.jobs import train
+from shammah_daemon.schedule.conditions import Conditions
 from shammah_daemon.schedule.scheduler import NAME, Scheduler
 from shammah_daemon.services import Services
+from shammah_daemon.supervisor import Supervisor
 from tests.conftest import StartDaemon
+from tests.daemon.schedule.test_quiet import DESKTOP
 from tests.running import TINY, TINY_LESSON, furnish
 
 CRON = "0 3 * * *"
@@ -162,6 +169,46 @@ async def test_without_room_the_user_is_told_before_there_is_a_job(night: Night)
     with pytest.raises(Shortage, match=r"there is no room|too small"):
         await train(TrainRequest(), services)
     assert night.store.jobs.list() == []
+
+
+class Endless(Pipeline):
+    """A job that works until it is stopped."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+
+    async def run(self, job: Job) -> None:
+        self.began.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_lesson_makes_room_when_the_plug_is_pulled_and_goes_on_later(
+    night: Night, home: Paths
+) -> None:
+    services, pipeline, on_battery = night.services, Endless(), False
+    conditions = Conditions(
+        home, Config(), services.bases, lambda: replace(DESKTOP, on_battery=on_battery)
+    )
+    joblog = JobLog(home, services.database, services.hub)
+    supervisor = Supervisor(home, services.database, pipeline, joblog, conditions)
+    job = night.store.jobs.create(TINY, Mode.QUICK, Cause.THRESHOLD)
+    working = asyncio.create_task(supervisor.run())
+
+    async def look_until(paused_for: PauseReason | None) -> None:
+        async with asyncio.timeout(10):
+            while night.store.jobs.get(job.id).paused_for != paused_for:
+                await supervisor.look_again()
+                await asyncio.sleep(0.01)
+
+    await pipeline.began.wait()
+    on_battery = True
+    await look_until(PauseReason.POLICY)
+    assert night.store.jobs.get(job.id).state is JobState.PAUSED
+    on_battery = False
+    await look_until(None)
+    assert not night.store.jobs.get(job.id).state.is_final
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
 
 
 @pytest.fixture
