@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from shammah import coredumps
 from shammah.errors import ShammahError
 from shammah.files import storage_error
 
@@ -66,6 +67,7 @@ def begin() -> None:
     """Tie this process to its parent and say so. The first thing that a stage does, before imports
     that take seconds: whoever stops a child with SIGSTOP waits for it, or a parent that is killed
     would leave it stopped for ever."""
+    coredumps.forbid()
     die_with_parent()
     _emit({"kind": "started"})
 

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 import psutil
 
+from shammah import coredumps
 from shammah.engine import llama
 from shammah.engine.batcher import WAVE_ROWS, Batcher
 from shammah.engine.llama import BATCH_TOKENS, Context, Entry, Model
@@ -162,6 +163,7 @@ class Engine:
 
 
 def main() -> None:
+    coredumps.forbid()
     die_with_parent()
     out = _private_stdout()
     messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
