@@ -162,6 +162,17 @@ class DaemonConfig(Section):
         "info", description="what goes to the log file; never prompts or answers"
     )
 
+    port: int = Field(
+        0, ge=0, le=65535, description="TCP port for other programs, usually 8741; 0 means none"
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="address that the TCP port listens on")
+    allow_remote: bool = Field(
+        False, description="let daemon.host be an address that other machines reach"
+    )
+    allowed_hosts: list[str] = Field(
+        [], description="further names that programs reach the port by, as host.docker.internal"
+    )
+
 
 class NotifyConfig(Section):
     desktop: bool = Field(

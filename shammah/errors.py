@@ -7,7 +7,15 @@ ShammahError
 ├── NotFound                no turn, example, job, version, base by that id   HTTP 404
 ├── Conflict                not possible in the present state              HTTP 409
 ├── DaemonUnreachable       nothing answers on the socket                  exit 3
+├── Refused                 a request that the daemon does not let in      HTTP 403
+│   ├── Unauthorized        no token, or a wrong one                       exit 2, HTTP 401
+│   ├── TooManyAttempts     wrong tokens, one after the other              HTTP 429
+│   ├── TooSlow             a request that did not arrive in time          HTTP 408
+│   ├── TooLarge            a body that is too long or too deep            HTTP 413
+│   ├── WrongContent        a body of a kind that no route takes           HTTP 415
+│   └── TooManyConnections  more connections than are held open            HTTP 503
 ├── BaseModelError          a GGUF that cannot be served or trained        HTTP 422
+│   └── DamagedFile         a file is not what was recorded of it          HTTP 503
 ├── EngineError             llama.cpp or its process failed                HTTP 503
 │   ├── EngineCrashed       the process ended while a request was in flight
 │   └── PromptTooLong       the newest message alone exceeds the context   HTTP 413
@@ -79,10 +87,59 @@ class DaemonUnreachable(ShammahError):
     http_status = 503
 
 
+class Refused(ShammahError):
+    """A request that the daemon does not let in."""
+
+    http_status = 403
+
+
+class Unauthorized(Refused):
+    """No token, or a wrong one."""
+
+    exit_code = 2
+    http_status = 401
+
+
+class TooManyAttempts(Refused):
+    """Wrong tokens, one after the other."""
+
+    http_status = 429
+
+
+class TooSlow(Refused):
+    """A request that did not arrive in time."""
+
+    http_status = 408
+
+
+class TooLarge(Refused):
+    """A body that is too long, or nested too deep."""
+
+    http_status = 413
+
+
+class WrongContent(Refused):
+    """A body of a kind that no route takes."""
+
+    http_status = 415
+
+
+class TooManyConnections(Refused):
+    """More connections than the daemon holds open."""
+
+    http_status = 503
+
+
 class BaseModelError(ShammahError):
     """A model file that cannot be served or trained."""
 
     http_status = 422
+
+
+class DamagedFile(BaseModelError):
+    """A file of a model is not what was recorded of it."""
+
+    http_status = 503
 
 
 class EngineError(ShammahError):

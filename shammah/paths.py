@@ -54,6 +54,11 @@ class Paths:
         return self.data_dir / "shammah.db"
 
     @property
+    def token(self) -> Path:
+        """What a program must know to talk to the daemon over TCP."""
+        return self.data_dir / "token"
+
+    @property
     def bases(self) -> Path:
         return self.data_dir / "bases"
 

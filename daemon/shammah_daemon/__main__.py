@@ -16,6 +16,7 @@ import pynvml
 import uvicorn
 
 from shammah import config as settings
+from shammah import coredumps, token
 from shammah.bases.registry import Registry
 from shammah.config import Config
 from shammah.errors import ShammahError
@@ -32,6 +33,9 @@ from shammah_daemon.comparing import Comparing
 from shammah_daemon.corrections import Corrections
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
+from shammah_daemon.doors.connection import Connection
+from shammah_daemon.doors.entry import behind_doors
+from shammah_daemon.doors.tcp import tcp_listener
 from shammah_daemon.ending import GRACE_SECONDS, Ending
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.gpus import Gpus
@@ -98,11 +102,14 @@ class Server(uvicorn.Server):
 
 def run(paths: Paths) -> None:
     """Serve on the home's socket until told to stop."""
+    coredumps.forbid()
     paths.create()
     config = settings.load(paths.config_file)
-    with only_daemon(paths), listening(paths) as listener:
+    with only_daemon(paths), listening(paths) as unix, tcp_listener(config.daemon) as tcp:
         for folder in (paths.jobs, paths.versions, paths.bases):
             remove_partials(folder)
+        if tcp:
+            token.ensure(paths.token)
         logs.configure(paths.log_file, config.daemon.log_level)
         staged.finish(paths)
         store = Store.open(paths.database)
@@ -111,7 +118,9 @@ def run(paths: Paths) -> None:
         application = app.create(lambda: build(paths, config, store), ending)
         server = Server(
             uvicorn.Config(
-                application,
+                behind_doors(application, config.daemon, paths.token),
+                http=Connection,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=GRACE_SECONDS + 1,  # what was cut short is told so
@@ -120,7 +129,7 @@ def run(paths: Paths) -> None:
             ending,
             on_started=lambda: application.state.services.systemd.ready(),
         )
-        asyncio.run(server.serve(sockets=[listener]))
+        asyncio.run(server.serve(sockets=[unix, tcp] if tcp else [unix]))
         if not server.started:
             raise ShammahError("the daemon could not start", hint=f"see {paths.log_file}")
 

@@ -20,6 +20,11 @@ def error_response(error: ShammahError) -> ErrorResponse:
     )
 
 
+def response(error: ShammahError) -> JSONResponse:
+    """The same, ready to be sent by who is no route."""
+    return _json(error_response(error), error.http_status)
+
+
 def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(ShammahError, _known)  # type: ignore[arg-type]
@@ -29,7 +34,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _known(_request: Request, error: ShammahError) -> JSONResponse:
-    return _json(error_response(error), error.http_status)
+    return response(error)
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
