@@ -1,9 +1,10 @@
-"""The one way to talk to the daemon: HTTP over its unix socket. Knows no SQL and no model."""
+"""The one way to talk to the daemon: HTTP over its unix socket, or TCP. Knows no SQL, no model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ import httpx
 from httpx_sse import EventSource
 from pydantic import BaseModel
 
-from shammah import errors
-from shammah.errors import DaemonUnreachable, ShammahError
+from shammah import errors, token
+from shammah.errors import ConfigError, DaemonUnreachable, ShammahError
+from shammah.paths import Paths
 from shammah.protocol import (
     SIZE_HEADER,
     AddBaseRequest,
@@ -76,19 +78,57 @@ class ChatChunk:
     info: ShammahInfo | None = None
 
 
+@dataclass(frozen=True)
+class Port:
+    """A daemon's TCP port."""
+
+    url: str  # without a path
+    token: str
+
+
+def place(paths: Paths, environ: Mapping[str, str] = os.environ) -> Path | Port:
+    """Where the user's daemon is: the home's socket, or what `$SHAMMAH_URL` says.
+
+    The token is `$SHAMMAH_TOKEN`, or the home's own, for a daemon on this machine.
+
+    Raises:
+        ConfigError: no URL of a daemon, or no token.
+    """
+    url = environ.get("SHAMMAH_URL")
+    if not url:
+        return paths.socket
+    parsed = httpx.URL(url)
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
+        raise ConfigError(
+            f"SHAMMAH_URL = {url!r} is not the URL of a daemon",
+            hint="as in SHAMMAH_URL=http://127.0.0.1:8741, the token in SHAMMAH_TOKEN",
+        )
+    given = environ.get("SHAMMAH_TOKEN")
+    if not given and not paths.token.exists():
+        raise ConfigError(
+            f"there is no token for the daemon at {url}",
+            hint="set SHAMMAH_TOKEN to what 'shammah daemon token' prints where it runs",
+        )
+    return Port(url.rstrip("/").removesuffix("/v1"), given or token.read(paths.token))
+
+
 class Client:
-    """Talks to the daemon behind `socket`.
+    """Talks to the daemon behind a socket or a port.
 
     Every method raises `DaemonUnreachable` when nothing answers, and otherwise the class of
     `shammah.errors` that the daemon raised.
     """
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, place: Path | Port) -> None:
+        if isinstance(place, Port):
+            self._place = url = place.url
+            headers = {"Authorization": f"Bearer {place.token}"}
+            transport = httpx.HTTPTransport()  # given, so that no proxy of the environment is asked
+        else:
+            self._place, url, headers = str(place), "http://shammah", {}
+            transport = httpx.HTTPTransport(uds=self._place)
         self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)),
-            base_url="http://shammah",
-            timeout=TIMEOUT,
+            transport=transport, base_url=url, headers=headers, timeout=TIMEOUT
         )
 
     def __enter__(self) -> Client:
@@ -367,7 +407,7 @@ class Client:
             yield
         except httpx.TransportError as error:
             raise DaemonUnreachable(
-                f"no daemon answers on {self._socket}", hint="start it with 'shammah daemon start'"
+                f"no daemon answers on {self._place}", hint="start it with 'shammah daemon start'"
             ) from error
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from shammah import __version__
-from shammah.client import Client
+from shammah.client import Client, Port, place
 from shammah.errors import ConfigError, DaemonUnreachable, ShammahError
 from shammah.paths import Paths
 from shammah.protocol import Health
@@ -57,7 +57,7 @@ class _Spawned:
 
 
 def ensure_running(paths: Paths, say: Say) -> Client:
-    """A client of the running daemon; starts one if there is none.
+    """A client of the running daemon; starts one if there is none and it would be this home's.
 
     Args:
         say: told what is going on when it takes longer than a second.
@@ -67,21 +67,27 @@ def ensure_running(paths: Paths, say: Say) -> Client:
         ConfigError: the daemon refuses its configuration.
         DaemonUnreachable: the daemon ended, or does not answer in time.
     """
-    health = health_of(paths)
+    where = place(paths)
+    health = _greet(where) if isinstance(where, Port) else health_of(paths)
     if health is None:
-        paths.create()
-        if keeper := keeper_of(paths.data_dir):
-            keeper.start()
-            _wait_until_ready(paths, lambda: _check_kept(keeper), say)
-        else:
-            spawned = _spawn(paths)
-            _wait_until_ready(paths, lambda: _check_spawned(spawned), say)
+        _bring_up(paths, say)
     elif health.version != __version__:
         say(
             f"the daemon is shammah {health.version}, this is {__version__}: "
             "'shammah daemon restart' brings them together"
         )
-    return Client(paths.socket)
+    return Client(where)
+
+
+def _bring_up(paths: Paths, say: Say) -> None:
+    """Start this home's daemon, by its keeper where it has one, and wait until it answers."""
+    paths.create()
+    if keeper := keeper_of(paths.data_dir):
+        keeper.start()
+        _wait_until_ready(paths, lambda: _check_kept(keeper), say)
+    else:
+        spawned = _spawn(paths)
+        _wait_until_ready(paths, lambda: _check_spawned(spawned), say)
 
 
 def start(paths: Paths, say: Say) -> None:
@@ -90,7 +96,8 @@ def start(paths: Paths, say: Say) -> None:
     if health is not None:
         say(f"the daemon is running already (pid {health.pid})")
         return
-    with ensure_running(paths, say) as client:
+    _bring_up(paths, say)
+    with Client(paths.socket) as client:
         say(f"the daemon is running (pid {client.health().pid})")
 
 
@@ -148,6 +155,13 @@ def _has_ended(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _greet(port: Port) -> Health:
+    """What the daemon behind a port says of itself, if it lets us in."""
+    with Client(port) as client:
+        client.status()
+        return client.health()
 
 
 def health_of(paths: Paths) -> Health | None:

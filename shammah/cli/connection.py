@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def running() -> Client:
     """A client that raises DaemonUnreachable at its first call if there is no daemon."""
-    from shammah.client import Client
+    from shammah.client import Client, place
 
-    return Client(Paths.from_environment().socket)
+    return Client(place(Paths.from_environment()))
 
 
 def started() -> Client:

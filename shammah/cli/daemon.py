@@ -90,6 +90,25 @@ def daemon_status(as_json: output.Json = False) -> None:
         print(_service_line(paths))
 
 
+def token() -> None:
+    """Print the token that other programs need on the TCP port; the URL goes to stderr."""
+    from shammah import config
+    from shammah import token as tokens
+
+    paths = Paths.from_environment()
+    paths.create()
+    settings = config.load(paths.config_file).daemon
+    if settings.port:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        output.say(f"base URL: http://{host}:{settings.port}/v1")
+    else:
+        output.say(
+            "there is no TCP port yet: 'shammah config set daemon.port 8741', then "
+            "'shammah daemon restart'"
+        )
+    print(tokens.ensure(paths.token))
+
+
 def status(as_json: output.Json = False) -> None:
     """Show the daemon, the model, and how far the next lesson is."""
     with running() as client:

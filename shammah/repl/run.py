@@ -6,7 +6,7 @@ import random
 import sys
 
 from shammah import config, launch
-from shammah.client import Client
+from shammah.client import Client, place
 from shammah.paths import Paths
 from shammah.repl import pipe
 from shammah.repl.chat import Chat, Screen
@@ -48,4 +48,4 @@ def _turns(paths: Paths, chat: Chat) -> Turns:
 
 
 def _watch(paths: Paths, chat: Chat) -> JobWatch:
-    return JobWatch(Client(paths.socket), ended=chat.job_ended)
+    return JobWatch(Client(place(paths)), ended=chat.job_ended)

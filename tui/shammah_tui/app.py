@@ -13,6 +13,7 @@ from typing import NoReturn
 from textual.app import App
 from textual.binding import Binding
 
+from shammah.client import Port, place
 from shammah.errors import ShammahError, UsageError
 from shammah.paths import Paths
 from shammah.protocol import JobView, Status
@@ -33,7 +34,7 @@ from shammah_tui.overview import Overview
 
 
 class Monitor(App[None]):
-    """Watches the daemon behind `socket`; outlives it."""
+    """Watches the daemon behind a socket or a port; outlives it."""
 
     TITLE = "Shammah"
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
@@ -44,9 +45,9 @@ class Monitor(App[None]):
         Binding("f1,question_mark", "help", "Help", key_display="F1"),
     ]
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, daemon: Path | Port) -> None:
         super().__init__()
-        self._link = Link(socket, self.post_message)
+        self._link = Link(daemon, self.post_message)
         self._overview = Overview()
         self._status: Status | None = None  # the newest; None while no daemon answers
 
@@ -157,7 +158,7 @@ def main() -> NoReturn:
             raise UsageError(
                 "the monitor needs a terminal", hint="'shammah status' prints the same figures"
             )
-        monitor = Monitor(Paths.from_environment().socket)
+        monitor = Monitor(place(Paths.from_environment()))
         monitor.run()
     except ShammahError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)

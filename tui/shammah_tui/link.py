@@ -8,7 +8,7 @@ from pathlib import Path
 
 from textual.message import Message
 
-from shammah.client import Client
+from shammah.client import Client, Port
 from shammah.errors import ShammahError
 from shammah.protocol import Status
 from shammah_tui.messages import (
@@ -28,14 +28,14 @@ Post = Callable[[Message], object]
 
 
 class Link:
-    """Threads that talk to the daemon behind `socket`, each through a client of its own.
+    """Threads that talk to the daemon behind `place`, each through a client of its own.
 
     They are daemon threads and not Textual's workers: a request waits for its answer without a
     limit, and whoever quits must not wait for a daemon that hangs.
     """
 
-    def __init__(self, socket: Path, post: Post) -> None:
-        self._socket = socket
+    def __init__(self, place: Path | Port, post: Post) -> None:
+        self._place = place
         self._post = post
         self._closed = threading.Event()
         self._asked = threading.Event()
@@ -60,7 +60,7 @@ class Link:
         self._start(lambda: self._request(lambda client: JobCancelled(client.cancel_job(job_id))))
 
     def _poll(self) -> None:
-        with Client(self._socket) as client:
+        with Client(self._place) as client:
             seen: Snapshot | None = None
             while not self._closed.is_set():
                 self._asked.clear()
@@ -75,7 +75,7 @@ class Link:
 
     def _follow(self) -> None:
         """Job events from now on; what was missed while the daemon was away, a poll has told."""
-        with Client(self._socket) as client:
+        with Client(self._place) as client:
             while not self._closed.is_set():
                 try:
                     for event in client.job_events(after=-1):
@@ -85,7 +85,7 @@ class Link:
                 self._closed.wait(POLL_SECONDS)
 
     def _request(self, request: Callable[[Client], Message]) -> None:
-        with Client(self._socket) as client:
+        with Client(self._place) as client:
             try:
                 self._post(request(client))
             except ShammahError as error:
