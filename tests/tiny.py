@@ -43,15 +43,17 @@ def tiny_gguf(
     folder: Path,
     seed: int = 0,
     tensor_type: GGMLQuantizationType = GGMLQuantizationType.Q8_0,
+    template: str | None = None,
 ) -> Path:
     """Write a tiny model of `architecture`, with matrices of `tensor_type`, into `folder`.
 
     The weights are random, so rows need no permuting: any order of them is as good a model.
+    `template` stands in for the embedded model's chat template.
     """
     path = folder / f"tiny-{architecture}-{tensor_type.name}-{seed}.gguf"
     writer = GGUFWriter(path, architecture)
     _add_shape(writer)
-    vocabulary_size = _add_tokenizer(writer)
+    vocabulary_size = _add_tokenizer(writer, template)
     for name, tensor in _tensors(FAMILIES[architecture], vocabulary_size, seed).items():
         stored = tensor_type if tensor.ndim > 1 else GGMLQuantizationType.F32
         writer.add_tensor(name, quantize(tensor, stored), raw_dtype=stored)
@@ -83,11 +85,13 @@ def _add_shape(writer: GGUFWriter) -> None:
     writer.add_file_type(LlamaFileType.GUESSED)
 
 
-def _add_tokenizer(writer: GGUFWriter) -> int:
+def _add_tokenizer(writer: GGUFWriter, template: str | None) -> int:
     """Copy every tokenizer field of the embedded model; returns the size of the vocabulary."""
     header = _embedded_header()
     for key, value in header.fields.items():
-        if key.startswith("tokenizer.") and not isinstance(value, ArrayField):
+        if key == "tokenizer.chat_template" and template is not None:
+            writer.add_chat_template(template)
+        elif key.startswith("tokenizer.") and not isinstance(value, ArrayField):
             writer.add_key_value(key, value, _TYPES[type(value)])
     tokens = _strings(header, "tokenizer.ggml.tokens")
     writer.add_vocab_size(len(tokens))

@@ -1,24 +1,19 @@
 """Chat messages to the text that a model reads: the ONE renderer for serving, training, judging.
 
-Runs the GGUF's own jinja2 template in a sandbox. Knows no tokenizer.
+Runs the GGUF's own jinja2 template, in the sandbox of `rendering`. Knows no tokenizer.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
-from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from shammah.bases.rendering import renderer
 from shammah.errors import BaseModelError
 from shammah.records import Base, Message
 
 
 class ChatTemplate:
-    """A compiled chat template.
+    """A chat template that can be compiled.
 
     Raises:
         BaseModelError: no template, or one that jinja2 cannot compile.
@@ -30,16 +25,10 @@ class ChatTemplate:
                 "the model has no chat template",
                 hint="use an instruction-tuned GGUF that carries tokenizer.chat_template",
             )
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _raise
-        environment.globals["strftime_now"] = _strftime_now
-        environment.filters["tojson"] = _tojson
+        self._source = source
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         self._eos = eos_token
-        try:
-            self._template = environment.from_string(source)
-        except TemplateError as error:
-            raise BaseModelError(f"the model's chat template is not usable: {error}") from error
+        renderer().render(source, None)
 
     @classmethod
     def of(cls, base: Base) -> ChatTemplate:
@@ -47,12 +36,8 @@ class ChatTemplate:
 
     def render(self, messages: Sequence[Message], *, ask: bool = True) -> str:
         """The conversation as text; `ask` ends it with the beginning of the model's turn."""
-        try:
-            return self._template.render(
-                messages=list(messages), add_generation_prompt=ask, **self._tokens
-            )
-        except TemplateError as error:
-            raise BaseModelError(f"the model's chat template failed: {error}") from error
+        variables = {"messages": list(messages), "add_generation_prompt": ask, **self._tokens}
+        return renderer().render(self._source, variables)
 
     def render_with_target(self, messages: Sequence[Message], target: str) -> tuple[str, str]:
         """(prompt, completion): the completion is the target as the template closes it.
@@ -65,16 +50,3 @@ class ChatTemplate:
         if whole.startswith(prompt):
             return prompt, whole[len(prompt) :]
         return prompt, target + self._eos
-
-
-def _raise(message: str) -> NoReturn:
-    raise TemplateError(message)
-
-
-def _strftime_now(pattern: str) -> str:
-    return datetime.datetime.now().strftime(pattern)
-
-
-def _tojson(value: Any, indent: int | None = None) -> str:
-    """Plain JSON: jinja2's own filter escapes for HTML."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
