@@ -29,12 +29,13 @@ from shammah.config import EngineConfig
 from shammah.engine.handle import Engine
 from shammah.engine.requests import ScoreRow
 from shammah.errors import BaseModelError, Conflict, ShammahError, StorageError, UsageError
-from shammah.files import sha256_of, write_atomically
+from shammah.files import write_atomically
 from shammah.gate.measure import Answered, Probe, answer, reference
 from shammah.paths import Paths
 from shammah.protocol import AddBaseRequest
 from shammah.records import Base, Message
 from shammah.training.spec import Row, save_replay
+from shammah_daemon import artefacts
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.stages import Stages
 
@@ -179,6 +180,7 @@ class Bases:
             return
         self._problems.pop(base.name, None)
         try:
+            await artefacts.check(Path(base.gguf), base.sha256)
             async with self._engine(Path(base.gguf), slots=REPLAY_SLOTS) as engine:
                 template = ChatTemplate.of(base)
                 replay = await self._replay(base, engine, template)
@@ -256,7 +258,7 @@ async def _describe(name: str, path: Path, engine: Engine) -> Base:
     return Base(
         name=name,
         gguf=str(path.absolute()),
-        sha256=await asyncio.to_thread(sha256_of, path),
+        sha256=await asyncio.to_thread(artefacts.digest, path),
         size_bytes=path.stat().st_size,
         architecture=about["architecture"],
         parameters=about["parameters"],
@@ -309,6 +311,12 @@ def _check_file(path: Path, weights: Path | None) -> None:
         raise UsageError(
             f"{weights} is not a Hugging Face model folder: it has no config.json",
             hint="leave --weights out to train on the GGUF's own weights",
+        )
+    if weights is not None and not any(weights.glob("*.safetensors")):
+        raise UsageError(
+            f"{weights} holds no safetensors; pickled weights (.bin, .pt) can run programs when "
+            "they are loaded, and are not",
+            hint="use a folder with *.safetensors, or leave --weights out",
         )
     header = read_header(path)
     lookup(header.architecture)

@@ -17,6 +17,7 @@ from shammah.errors import Conflict, UsageError
 from shammah.protocol import ComparedAnswer, CompareRequest, Comparison, VoteRequest
 from shammah.records import Active, Message
 from shammah.store.database import Store
+from shammah_daemon import artefacts
 from shammah_daemon.chat import fit
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
@@ -93,6 +94,7 @@ class Comparing:
                 hint="close other programs, or /rollback to it and ask there",
             )
         with self._courtesy.answering():
+            await artefacts.check(servable.gguf, servable.sha256)
             engine = await Engine.start(servable.gguf, self._config.engine, slots=1)
             try:
                 yield Lease(engine, version, servable.template)

@@ -21,6 +21,7 @@ from shammah.gate.measure import Case, measure_targets
 from shammah.gate.moving import against_former
 from shammah.records import Base, Judgement, Verdict
 from shammah.store.database import Store
+from shammah_daemon import artefacts
 from shammah_daemon.anticipation import Anticipation
 from shammah_daemon.bases import load_reference
 from shammah_daemon.courtesy import Courtesy
@@ -70,9 +71,14 @@ class Judging:
         self._kept: Engine | None = None
 
     @asynccontextmanager
-    async def candidate(self, gguf: Path) -> AsyncIterator[Engine]:
+    async def candidate(self, gguf: Path, sha256: str) -> AsyncIterator[Engine]:
         """An engine on the very file that would be served; ends with the block unless `keep` is
-        called, so that a promoted candidate serves without being loaded again."""
+        called, so that a promoted candidate serves without being loaded again.
+
+        Raises:
+            DamagedFile: the file has changed since its hash was taken.
+        """
+        await artefacts.check(gguf, sha256)
         engine = await Engine.start(gguf, self._config.engine, SLOTS)
         try:
             with self._courtesy.background(engine.pid, may_serve=True):
@@ -88,7 +94,7 @@ class Judging:
         cases = self._unlearned.on(base.name)
         if not cases:
             return Forgotten([], [])
-        async with self.candidate(Path(base.gguf)) as engine:
+        async with self.candidate(Path(base.gguf), base.sha256) as engine:
             return Forgotten(cases, await measure_forgotten(engine, cases))
 
     def keep(self, engine: Engine) -> None:

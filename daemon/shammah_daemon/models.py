@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from shammah.errors import Conflict, NotFound
+import structlog
+
+from shammah.errors import BaseModelError, Conflict, DamagedFile, NotFound
 from shammah.files import remove
 from shammah.paths import Paths
 from shammah.records import Active, Job
@@ -19,6 +22,8 @@ from shammah_daemon.database import Database
 from shammah_daemon.servable import Servable, servable
 from shammah_daemon.serving import Serving
 from shammah_daemon.supervisor import Supervisor
+
+log = structlog.get_logger()
 
 
 class Models:
@@ -51,8 +56,11 @@ class Models:
 
     async def load(self) -> None:
         """Load what is wanted, and lay the ground for lessons in the background."""
-        async with self._serving.borrow():
-            servable = self._serving.servable
+        try:
+            async with self._serving.borrow():
+                servable = self._serving.servable
+        except DamagedFile as damage:
+            servable = await self._fall_back(damage)
         if servable is not None:
             self._bases.begin_groundwork(self._bases.get(servable.active.base))
 
@@ -148,6 +156,23 @@ class Models:
         self._bases.begin_groundwork(self._bases.get(active.base))
         return active
 
+    async def _fall_back(self, damage: DamagedFile) -> Servable | None:
+        """Serve what served before, or the base, instead of a version whose file has changed.
+
+        Raises:
+            DamagedFile: they have changed, too, or there is nothing else.
+        """
+        for target in await self._database.run(_instead):
+            try:
+                await self._move(target)
+            except (BaseModelError, Conflict, NotFound) as error:
+                log.error("not served instead", version=target.version, problem=error.message)
+                continue
+            log.error("a damaged version does not serve", problem=damage.message)
+            self._serving.remark(f"version {target.version} answers instead: {damage.message}")
+            return self._serving.servable
+        raise damage
+
     def _require_no_start(self, number: int, unfinished: Sequence[Job]) -> None:
         for job in unfinished:
             file = self._paths.job(job.id) / "job.json"
@@ -179,6 +204,17 @@ def _target(store: Store, number: int | None) -> Active:
     if number == 0:
         return Active(active.base, 0)
     return Active(store.versions.get(number).base, number)
+
+
+def _instead(store: Store) -> list[Active]:
+    """What may serve in the place of the active version, best first: no other base."""
+    active = store.pointer.active()
+    if active is None:
+        return []
+    others = [Active(active.base, 0)]
+    with suppress(Conflict):
+        others.insert(0, store.pointer.previous())
+    return [one for one in others if one.base == active.base and one != active]
 
 
 def _prospect(store: Store, base: str) -> tuple[Active | None, Active, int]:

@@ -27,7 +27,7 @@ from shammah.publish import ADAPTER_FOLDER
 from shammah.records import Base, Job, JobState, Mode
 from shammah.store.database import Store
 from shammah.training.spec import JobSpec
-from shammah_daemon import moving
+from shammah_daemon import artefacts, moving
 from shammah_daemon.anticipation import training
 from shammah_daemon.bases import Bases
 from shammah_daemon.choice import situation_of
@@ -90,6 +90,7 @@ class Pipeline:
         if not (folder / "job.json").exists():
             job = await self._database.run(lambda store: _on_active_base(store, job))
         base = self._bases.get(job.base)
+        await artefacts.check(Path(base.gguf), base.sha256)
         spec = await self._prepare(job, base, folder)
 
         training = await self._train(job, base, spec, folder)
@@ -122,6 +123,7 @@ class Pipeline:
         """The training stage. The look back comes first: while the stage's child still imports
         torch on one core, the serving engine has the others."""
         await self._joblog.enter(job, JobState.TRAINING)
+        await self._check_start(spec)
         stage = training(self._bases.ground(base.name).folder)
         request = {
             "job_dir": str(folder),
@@ -161,7 +163,7 @@ class Pipeline:
         )  # fmt: skip
         await self._joblog.enter(job, JobState.JUDGING)
         gguf, reference = Path(quantized["path"]), self._bases.ground(base.name).reference
-        async with self._judging.candidate(gguf) as engine:
+        async with self._judging.candidate(gguf, quantized["sha256"]) as engine:
             report = await self._judging.judge(
                 engine, folder, reference, rung, trained.forgotten, self._joblog.progress(job)
             )
@@ -191,7 +193,7 @@ class Pipeline:
         return lesson.spec
 
     async def _prepare_move(self, job: Job, base: Base, folder: Path) -> Lesson:
-        async with self._judging.candidate(Path(base.gguf)) as engine:
+        async with self._judging.candidate(Path(base.gguf), base.sha256) as engine:
             lesson, former = await moving.prepare(
                 job, base, self._config, self._database, self._serving, engine
             )
@@ -208,6 +210,15 @@ class Pipeline:
             if not situation.examples:
                 raise JobError("there is nothing to teach", hint="correct an answer first")
             return await build(job, situation, self._config, lease.engine, lease.template)
+
+    async def _check_start(self, spec: JobSpec) -> None:
+        """Raises DamagedFile where the adapter that training goes on from has changed."""
+        if spec.start_version:
+            version = await self._database.run(lambda store: store.versions.get(spec.start_version))
+            folder = self._paths.version(version.number)
+            for name, sha256 in version.manifest["files"].items():
+                if name.startswith(f"{ADAPTER_FOLDER}/"):
+                    await artefacts.check(folder / name, sha256)
 
     def _start(self, spec: JobSpec) -> str | None:
         """The adapter that training goes on from."""

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from shammah import __version__
-from shammah.files import building, sha256_of, write_atomically
+from shammah.files import building, write_atomically
 from shammah.gate.judge import Report
 from shammah.paths import Paths
 from shammah.publish import ADAPTER_CONFIG, ADAPTER_FILE, ADAPTER_FOLDER
 from shammah.records import Base, Version
 from shammah.training.spec import JobSpec
+from shammah_daemon import artefacts
 
 #: Libraries whose release decides what a job makes.
 LIBRARIES = ("torch", "transformers", "peft", "llama-cpp-python")
@@ -48,7 +49,7 @@ def build_version(
         if report.scale != 1:
             _scale_alpha(folder / ADAPTER_FOLDER / ADAPTER_CONFIG, report.scale)
         hashes = {
-            str(path.relative_to(folder)): sha256_of(path)
+            str(path.relative_to(folder)): artefacts.digest(path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }

@@ -19,6 +19,7 @@ class Servable:
     gguf: Path
     template: ChatTemplate
     size_bytes: int
+    sha256: str
 
 
 def servable(paths: Paths, base: Base, version: Version | None) -> Servable:
@@ -44,4 +45,5 @@ def servable(paths: Paths, base: Base, version: Version | None) -> Servable:
         gguf=gguf,
         template=ChatTemplate.of(base),
         size_bytes=gguf.stat().st_size,
+        sha256=version.sha256 if version else base.sha256,
     )

@@ -21,6 +21,7 @@ from shammah.engine.requests import Sampling
 from shammah.errors import EngineError, ShammahError
 from shammah.protocol import EngineState, EngineStatus
 from shammah.records import Active, Message
+from shammah_daemon import artefacts
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.servable import Servable
 
@@ -66,6 +67,7 @@ class Serving:
             "no model is set up", hint="add one with 'shammah model add PATH.gguf'"
         )
         self._problem: str | None = None
+        self._remark: str | None = None
         self._state: EngineState = "stopped"
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -82,6 +84,10 @@ class Serving:
         """There is nothing to serve, for this reason: who asks is told it."""
         self._lacking = reason
         self._problem, self._state = reason.message, "failed"
+
+    def remark(self, text: str) -> None:
+        """What the status says until something else is chosen to serve."""
+        self._remark = text
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
@@ -140,7 +146,7 @@ class Serving:
             context_tokens=seat.engine.context_tokens if seat else None,
             memory_bytes=_memory(seat.engine.pid) if seat and alive else None,
             active_requests=seat.answers if seat else 0,
-            problem=self._problem,
+            problem=self._problem or self._remark,
         )
 
     def interrupt(self, reason: ShammahError) -> None:
@@ -191,6 +197,7 @@ class Serving:
         await _share_cores(beside, shared=True)
         engine: Engine | None = None
         try:
+            await artefacts.check(servable.gguf, servable.sha256)
             engine = await Engine.start(servable.gguf, self._config)
             await _share_cores([engine] if old else [], shared=True)
             await warm_up(engine, servable.template)
@@ -209,6 +216,8 @@ class Serving:
     def _install(self, servable: Servable, engine: Engine) -> None:
         """From here on `engine` answers."""
         old, self._seat = self._seat, Seat(servable, engine)
+        if self._wanted != servable:
+            self._remark = None
         self._wanted = servable
         self._state = "ready"
         log.info("serving", base=servable.active.base, version=servable.active.version)

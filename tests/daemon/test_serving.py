@@ -20,6 +20,7 @@ from shammah.config import EngineConfig
 from shammah.engine.handle import Engine, Finished
 from shammah.engine.requests import Sampling
 from shammah.errors import BaseModelError, EngineCrashed, EngineError
+from shammah.files import sha256_of
 from shammah.records import Active
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.servable import Servable
@@ -37,6 +38,7 @@ def servable_of(gguf: Path, version: int) -> Servable:
         gguf=gguf,
         template=ChatTemplate(source, "", "<|im_end|>"),
         size_bytes=gguf.stat().st_size,
+        sha256=sha256_of(gguf),
     )
 
 
@@ -187,11 +189,12 @@ async def test_a_file_that_cannot_be_loaded_leaves_the_old_one_serving(
 ) -> None:
     damaged = tmp_path / "damaged.gguf"
     damaged.write_bytes(old.gguf.read_bytes()[:5000])
+    changed = replace(old, active=Active("tiny", 2), gguf=damaged, sha256=sha256_of(damaged))
     serving = kind(CONFIG, Courtesy())
     serving.want(old)
     await answer(serving)
     with pytest.raises(BaseModelError, match=r"damaged\.gguf"):
-        await serving.use(replace(old, active=Active("tiny", 2), gguf=damaged))
+        await serving.use(changed)
     assert (await answer(serving))[0] == 1
     assert serving.status().state == "ready"
     await serving.close()

@@ -1,0 +1,118 @@
+"""Files are what was recorded of them, or they are not loaded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shammah.client import Client
+from shammah.errors import DamagedFile
+from shammah.files import sha256_of
+from shammah.paths import Paths
+from shammah.protocol import Status
+from shammah.records import Active, Mode, Version
+from shammah.store.database import Store
+from shammah_daemon import artefacts
+from tests.conftest import StartDaemon
+from tests.running import TINY, Daemon, furnish
+
+
+async def test_a_file_that_changed_is_found_out(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"good")
+    recorded = sha256_of(file)
+    await artefacts.check(file, recorded)
+    file.write_bytes(b"evil")
+    with pytest.raises(DamagedFile, match=r"model\.gguf"):
+        await artefacts.check(file, recorded)
+    file.unlink()
+    with pytest.raises(DamagedFile, match="cannot read"):
+        await artefacts.check(file, recorded)
+
+
+def test_a_file_is_read_once_under_all_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return sha256_of(path)
+
+    monkeypatch.setattr(artefacts, "sha256_of", counted)
+    file, link = tmp_path / "model.gguf", tmp_path / "link.gguf"
+    file.write_bytes(b"good")
+    os.link(file, link)
+    assert artefacts.digest(file) == artefacts.digest(link) == sha256_of(file)
+    assert read == [file]
+
+
+def promoted(daemon: Daemon, gguf: Path) -> Path:
+    """Version 1 of the tiny base, active; its file."""
+    folder = daemon.paths.version(1)
+    folder.mkdir()
+    file = folder / "model-Q8_0.gguf"
+    shutil.copy(gguf, file)
+    with closing(Store.open(daemon.paths.database)) as store:
+        job = store.jobs.create(TINY, Mode.CONSOLIDATE)
+        version = Version(
+            number=store.jobs.allocate_version(job.id),
+            base=TINY,
+            job_id=job.id,
+            quantization="Q8_0",
+            gguf=file.name,
+            sha256=sha256_of(file),
+            size_bytes=file.stat().st_size,
+            created_at="2026-03-01T12:00:00.000+00:00",
+            manifest={},
+            report={"summary": "learned 1 of 1"},
+        )
+        store.promote(version, {}, [])
+        assert store.pointer.active() == Active(TINY, 1)
+    return file
+
+
+def flip_a_bit(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(-1000, os.SEEK_END)
+        [byte] = opened.read(1)
+        opened.seek(-1000, os.SEEK_END)
+        opened.write(bytes([byte ^ 1]))
+
+
+def wait_for(client: Client, condition: Callable[[Status], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition(client.status()):
+        assert time.monotonic() < deadline, client.status()
+        time.sleep(0.02)
+
+
+def test_a_damaged_version_does_not_serve_and_the_one_before_does(
+    start_daemon: StartDaemon, home: Paths, tiny_ground: Path, other_tiny_base: Path
+) -> None:
+    furnish(home, tiny_ground, TINY)
+    file = promoted(Daemon(home), other_tiny_base)
+    daemon = start_daemon()
+    with daemon.client as client:
+        sound = client.chat([{"role": "user", "content": "Hello"}], max_tokens=2)
+        assert sound.shammah.version == 1
+    daemon.stop()
+
+    flip_a_bit(file)
+    daemon.start()
+    with daemon.client as client:
+        wait_for(client, lambda now: now.active_version == 0 and now.engine.state == "ready")
+        answer = client.chat([{"role": "user", "content": "Hello"}], max_tokens=2)
+        assert answer.shammah.version == 0
+        problem = client.status().engine.problem
+        assert problem is not None
+        assert str(file) in problem
+        with pytest.raises(DamagedFile):
+            client.rollback(1)
+        assert client.status().active_version == 0
