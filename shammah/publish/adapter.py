@@ -157,6 +157,11 @@ def _read_pairs(path: Path) -> dict[str, tuple[Matrix, Matrix]]:
 
 
 def _read_tensors(path: Path) -> dict[str, Matrix]:
+    if not path.exists() and path.with_suffix(".bin").exists():
+        raise JobError(
+            f"{path.with_suffix('.bin')} is a pickle, which can run programs when it is loaded",
+            hint=f"an adapter's tensors must be in {path.name}",
+        )
     try:
         stored = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     except (OSError, SafetensorError) as error:

@@ -34,6 +34,8 @@ def prepare(base: Base, folder: Path) -> bool:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if base.weights is None:
             options["quantization_config"] = GgufConfig(dequantize=True)
+        else:
+            options["use_safetensors"] = True  # a pickle is never loaded
         model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **options)
     except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
         raise BaseModelError(

@@ -164,3 +164,10 @@ def write_bf16(path: Path, tensors: dict[str, Any]) -> None:
         data += raw
     encoded = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + data)
+
+
+def test_a_pickled_adapter_is_refused_unread(base: Header, tmp_path: Path) -> None:
+    write_peft(tmp_path, random_tensors(base))
+    (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
+    with pytest.raises(JobError, match="is a pickle"):
+        read_adapter(tmp_path, base)
