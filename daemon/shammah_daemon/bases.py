@@ -96,7 +96,7 @@ class Bases:
             return
         with contextlib.suppress(BaseModelError):  # who asks is told that it is gone
             path = embedded.gguf()
-            if await asyncio.to_thread(sha256_of, path) == base.sha256:
+            if await asyncio.to_thread(artefacts.digest, path) == base.sha256:
                 self._registry.save(replace(base, gguf=str(path)))
 
     def names(self) -> list[str]:
