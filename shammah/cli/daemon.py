@@ -90,6 +90,7 @@ def daemon_status(as_json: output.Json = False) -> None:
         print(_service_line(paths))
 
 
+@app.command()
 def token() -> None:
     """Print the token that other programs need on the TCP port; the URL goes to stderr."""
     from shammah import config
