@@ -37,6 +37,7 @@ class Talker:
     acknowledged: dict[int, str] = field(default_factory=dict)  # example id: target
     unexpected: list[Exception] = field(default_factory=list)
     done: threading.Event = field(default_factory=threading.Event)
+    rest_seconds: float = 0.02  # between two turns
 
     def __enter__(self) -> Talker:
         self._thread = threading.Thread(target=self._talk)
@@ -59,7 +60,7 @@ class Talker:
             except Exception as error:
                 self.unexpected.append(error)
                 return
-            time.sleep(0.02)
+            time.sleep(self.rest_seconds)
 
     def _correct(self, client: Client, target: str) -> None:
         question = [Message(role="user", content=f"what about {target}")]
