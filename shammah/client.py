@@ -26,12 +26,14 @@ from shammah.protocol import (
     ChatCompletion,
     CompareRequest,
     Comparison,
+    DeletedSession,
     Draft,
     ErrorResponse,
     ExampleView,
     FeedbackReceipt,
     FeedbackRequest,
     FixRequest,
+    ForkRequest,
     ForgetReceipt,
     ForgetRequest,
     HardwareHistory,
@@ -47,7 +49,10 @@ from shammah.protocol import (
     JobView,
     PruneReceipt,
     PruneRequest,
+    RenameRequest,
     RollbackRequest,
+    SessionDetail,
+    SessionView,
     SettleRequest,
     ShammahInfo,
     Status,
@@ -148,7 +153,8 @@ class Client:
     # chat
 
     def chat(self, messages: list[Message], **options: Any) -> ChatCompletion:
-        """One whole answer. Options: temperature, top_p, max_tokens, stop, seed, model."""
+        """One whole answer. Options: temperature, top_p, max_tokens, stop, seed, session,
+        model."""
         body = {"messages": messages, **options}
         return self._call(ChatCompletion, "POST", "/v1/chat/completions", body)
 
@@ -230,6 +236,37 @@ class Client:
     def why(self, turn_id: str | None = None) -> WhyView:
         """Where an answer came from; the newest without an id."""
         return self._call(WhyView, "GET", f"/api/turns/{turn_id or 'newest'}/why")
+
+    # sessions
+
+    def begin_session(self) -> SessionView:
+        """A new one; answers are recorded in it with the chat option `session`."""
+        return self._call(SessionView, "POST", "/api/sessions")
+
+    def sessions(self, search: str = "", limit: int | None = None) -> list[SessionView]:
+        """Newest first; with words to search for, the best matches first."""
+        query = {"search": search} if search else {}
+        return self._list(SessionView, "/api/sessions", query | ({"limit": limit} if limit else {}))
+
+    def session(self, session_id: int) -> SessionDetail:
+        return self._call(SessionDetail, "GET", f"/api/sessions/{session_id}")
+
+    def rename_session(self, session_id: int, name: str | None) -> SessionView:
+        request = RenameRequest(name=name)
+        return self._call(SessionView, "PATCH", f"/api/sessions/{session_id}", request)
+
+    def fork_session(self, session_id: int, exchanges: int | None = None) -> SessionDetail:
+        """A new session that begins with the first `exchanges` of this one, or with all."""
+        request = ForkRequest(exchanges=exchanges)
+        return self._call(SessionDetail, "POST", f"/api/sessions/{session_id}/fork", request)
+
+    def take_back(self, session_id: int, turn_id: str) -> None:
+        """Take an exchange out of a session's conversation."""
+        self._request("DELETE", f"/api/sessions/{session_id}/turns/{turn_id}")
+
+    def delete_session(self, session_id: int) -> DeletedSession:
+        """Erase a conversation for good."""
+        return self._call(DeletedSession, "DELETE", f"/api/sessions/{session_id}")
 
     # jobs and versions
 

@@ -74,6 +74,7 @@ class ChatRequest(BaseModel):
     max_completion_tokens: int | None = Field(None, ge=1)
     stop: str | list[str] | None = None
     seed: int | None = None
+    session: int | None = None  # Shammah's own: the session that the turn is recorded in
 
     @property
     def stop_strings(self) -> list[str]:
@@ -254,6 +255,71 @@ class WhyView(BaseModel):
     version: int  # that answered; 0 is the base
     question: str
     injected: list[ExampleView]  # the corrections that stood in the context, as they are now
+
+
+# --- sessions ---------------------------------------------------------------------------------
+
+
+class SessionView(BaseModel):
+    """A conversation that is kept."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    name: str | None
+    created_at: str
+    updated_at: str
+    exchanges: int
+    opening: str  # its first question
+    found: str = ""  # of a search: what was said there
+
+
+class SaidView(BaseModel):
+    """One exchange of a session."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str  # the answer's
+    created_at: str
+    base: str
+    version: int
+    system: str
+    question: str
+    answer: str
+    correction: str | None  # what the user accepted instead of the answer
+    finish_reason: str
+
+
+class SessionDetail(SessionView):
+    """GET /api/sessions/{id}."""
+
+    said: list[SaidView]
+
+
+class SessionList(BaseModel):
+    """GET /api/sessions."""
+
+    data: list[SessionView]
+
+
+class RenameRequest(BaseModel):
+    """PATCH /api/sessions/{id}. None takes the name away."""
+
+    name: str | None = Field(max_length=200)
+
+
+class ForkRequest(BaseModel):
+    """POST /api/sessions/{id}/fork."""
+
+    exchanges: int | None = Field(None, ge=1)  # of its beginning; else all
+
+
+class DeletedSession(BaseModel):
+    """What deleting a session left."""
+
+    session_id: int
+    examples: list[int]  # that came of it; they stay with what they teach
+    message: str  # for the user
 
 
 # --- jobs and versions ------------------------------------------------------------------------

@@ -143,6 +143,33 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Said:
+    """One exchange of a session, as its turn recorded it."""
+
+    id: str  # of the turn
+    created_at: str
+    base: str
+    version: int
+    system: str
+    question: str
+    answer: str
+    correction: str | None  # what the user accepted instead of the answer
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """A conversation that can be gone on with."""
+
+    id: int
+    name: str | None  # given by the user
+    created_at: str
+    updated_at: str  # of its newest turn
+    exchanges: int
+    opening: str  # its first question; empty where nothing is in it
+
+
+@dataclass(frozen=True)
 class Feedback:
     """What the user said about one turn. Never edited, only erased when it is forgotten."""
 

@@ -21,6 +21,7 @@ from shammah_daemon.routes import (
     inbox,
     jobs,
     learning,
+    sessions,
     system,
     tuning,
     turns,
@@ -56,7 +57,19 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
     app = FastAPI(title="Shammah", version=__version__, lifespan=lifespan)
     failures.install(app)
     # What imports comes before what takes an id at the same place.
-    for module in (chat, turns, importing, learning, inbox, jobs, tuning, system, backup, hardware):
+    for module in (
+        chat,
+        turns,
+        sessions,
+        importing,
+        learning,
+        inbox,
+        jobs,
+        tuning,
+        system,
+        backup,
+        hardware,
+    ):
         app.include_router(module.router)
     return app
 

@@ -76,17 +76,21 @@ class Chat:
         """`Started`, pieces of text, `Ended`. Leaving early stops the engine and keeps the part.
 
         Raises:
+            NotFound: no such session.
             PromptTooLong: the newest message alone does not fit.
             EngineError: no engine, or it ended; the turn is recorded with what there is.
         """
         messages = self._history(request)
+        if (session := request.session) is not None:
+            await self._database.run(lambda store: store.sessions.get(session))
         async with self._serving.lease() as lease:
             sampling = self._sampling(request)
             corrections = await self._corrections.find(messages, lease.active.base)
             fitted = await fit(lease, messages, sampling.max_tokens, corrections)
             turn = Recorder(
-                self._database, lease.active, messages, fitted.injected, self._now().isoformat()
-            )
+                self._database, lease.active, messages, fitted.injected,
+                self._now().isoformat(), session,
+            )  # fmt: skip
             turn.forgotten += self._forgetting
             self._answering.add(turn)
             yield Started(turn.id, lease.active, fitted.dropped, fitted.injected)
@@ -151,7 +155,7 @@ class Recorder:
 
     def __init__(
         self, database: Database, active: Active, messages: list[Message], injected: list[int],
-        created_at: str,
+        created_at: str, session: int | None,
     ) -> None:  # fmt: skip
         self.id = f"chatcmpl-{secrets.token_hex(12)}"
         self.answer = ""
@@ -162,6 +166,7 @@ class Recorder:
         self._messages = messages
         self._injected = injected
         self._created_at = created_at
+        self._session = session
 
     async def save(self, reason: str, finished: Finished | None) -> None:
         self.saved = True
@@ -182,7 +187,7 @@ class Recorder:
             completion_tokens=finished.completion_tokens if finished else 0,
             injected=self._injected,
         )
-        await self._database.run(lambda store: store.turns.add(turn))
+        await self._database.run(lambda store: store.record_turn(turn, self._session))
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Forgetting:
         await self._keep_case(example)
         stopped = await self._stop_teaching(example)
         await self._supervisor.tidy()
-        await asyncio.to_thread(self._cut_from_history, texts)
+        await asyncio.to_thread(cut_from_history, self._paths, texts)
         with self._chat.forgetting(texts):
             erased = await self._database.run(lambda store: _erase(store, example_id, texts))
         # Between those two a job that was queued behind may have begun with the old words.
@@ -131,15 +131,6 @@ class Forgetting:
         own = any(example["id"] == example_id for example in spec.examples)
         return own or spec.start_version in knowing
 
-    def _cut_from_history(self, texts: Texts) -> None:
-        file = self._paths.history
-        if not file.exists():
-            return
-        before = file.read_text(encoding="utf-8", errors="surrogateescape")
-        after = history.without(before, texts.are_in)
-        if after != before:
-            write_atomically(file, after.encode("utf-8", errors="surrogateescape"))
-
     async def _leave_if_empty(self, example_id: int) -> bool:
         """Serve the base if the active version holds nothing else that is still wanted."""
         active = await self._database.run(lambda store: _base_if_empty(store, example_id))
@@ -177,6 +168,17 @@ class Forgetting:
             message="",
         )
         return receipt.model_copy(update={"message": message(receipt, moved)})
+
+
+def cut_from_history(paths: Paths, texts: Texts) -> None:
+    """Take out of the input history what the user typed of the texts."""
+    file = paths.history
+    if not file.exists():
+        return
+    before = file.read_text(encoding="utf-8", errors="surrogateescape")
+    after = history.without(before, texts.are_in)
+    if after != before:
+        write_atomically(file, after.encode("utf-8", errors="surrogateescape"))
 
 
 def message(receipt: ForgetReceipt, moved: bool) -> str:

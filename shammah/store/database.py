@@ -23,6 +23,7 @@ from shammah.records import (
     Judgement,
     Level,
     Message,
+    Turn,
     Version,
 )
 from shammah.store.connection import Connection
@@ -34,6 +35,7 @@ from shammah.store.feedback import FeedbackTable
 from shammah.store.jobs import Jobs
 from shammah.store.migrations import migrate
 from shammah.store.pointer import Pointer
+from shammah.store.sessions import Sessions
 from shammah.store.tunings import Tunings
 from shammah.store.turns import Turns
 from shammah.store.twins import Twins
@@ -66,6 +68,7 @@ class Store:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.turns = Turns(connection)
+        self.sessions = Sessions(connection)
         self.feedback = FeedbackTable(connection)
         self.examples = Examples(connection)
         self.twins = Twins(connection)
@@ -115,6 +118,15 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         """All writes of the block or none; blocks nest, and the outermost one makes it durable."""
         return self._connection.transaction()
+
+    def record_turn(self, turn: Turn, session_id: int | None) -> None:
+        """Record an answer, in its session if it has one; nothing if that was deleted meanwhile."""
+        with self.transaction():
+            if session_id is None:
+                self.turns.add(turn)
+            elif self.sessions.knows(session_id):
+                self.turns.add(turn)
+                self.sessions.add_turn(session_id, turn.id)
 
     def record_feedback(
         self,

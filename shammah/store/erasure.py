@@ -102,16 +102,18 @@ class Erasure:
             gone = [example.turn_id] if example.turn_id else []
             if not texts.parts:  # forgotten before
                 return Erased(gone, [])
+            self._cut_from_names(texts)
             self._uploads.cut(texts.are_in)
             self._tunings.cut(texts.are_in)
             return Erased([*gone, *self._cut_from_turns(texts)], self._cut_from_examples(texts))
 
     def compact(self) -> None:
-        """Let neither free pages nor the log keep what was erased.
+        """Let neither free pages, nor the index, nor the log keep what was erased.
 
         Raises:
             StorageError: another program reads the file, so that its log cannot be emptied.
         """
+        self._connection.execute("INSERT INTO said (said) VALUES ('optimize')")
         self._connection.execute("VACUUM")
         self.empty_log()
 
@@ -146,6 +148,12 @@ class Erasure:
         )
         run("UPDATE taught SET content_hash = '' WHERE example_id = ?", example.id)
         run("DELETE FROM twins WHERE ? IN (first_id, second_id)", example.id)
+
+    def _cut_from_names(self, texts: Texts) -> None:
+        """A session whose name holds one of them has no name any more."""
+        for row in self._holding("sessions", ("name",), texts):
+            if texts.are_in(row["name"]):
+                self._connection.update("sessions", row["id"], {"name": None})
 
     def _cut_from_turns(self, texts: Texts) -> list[str]:
         """The ids of the turns that had to go as a whole."""

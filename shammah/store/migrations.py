@@ -427,6 +427,50 @@ def add_version_pruned(db: Database) -> None:
     db.execute("ALTER TABLE versions ADD COLUMN pruned_at TEXT")
 
 
+def create_sessions(db: Database) -> None:
+    """Conversations, and a full-text index of what was asked and answered, as of `questions`."""
+    db.execute(
+        """
+        CREATE TABLE sessions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT,
+            created_at TEXT NOT NULL
+        ) STRICT
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE session_turns (
+            session_id INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+            turn_id TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
+            kept INTEGER NOT NULL,
+            PRIMARY KEY (session_id, turn_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute("CREATE INDEX sessions_by_turn ON session_turns (turn_id)")
+    db.execute(
+        "CREATE VIRTUAL TABLE said USING fts5 "
+        "(question, answer, content = '', tokenize = 'porter unicode61')"
+    )
+    old, new = (
+        f"{row}.sequence, json_extract({row}.messages, '$[#-1].content'), {row}.answer"
+        for row in ("old", "new")
+    )
+    add = f"INSERT INTO said (rowid, question, answer) VALUES ({new});"
+    remove = f"INSERT INTO said (said, rowid, question, answer) VALUES ('delete', {old});"
+    db.execute(f"CREATE TRIGGER said_added AFTER INSERT ON turns BEGIN {add} END")
+    db.execute(f"CREATE TRIGGER said_deleted AFTER DELETE ON turns BEGIN {remove} END")
+    db.execute(
+        "CREATE TRIGGER said_changed AFTER UPDATE OF messages, answer ON turns "
+        f"BEGIN {remove} {add} END"
+    )
+    db.execute(
+        "INSERT INTO said (rowid, question, answer) "
+        "SELECT sequence, json_extract(messages, '$[#-1].content'), answer FROM turns"
+    )
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -453,6 +497,7 @@ STEPS = (
     add_job_cause,
     create_due_times,
     add_version_pruned,
+    create_sessions,
 )
 
 
