@@ -44,6 +44,10 @@ class ChatConfig(Section):
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling")
     max_tokens: int = Field(512, ge=1, description="longest answer, when a client asks for none")
     system: str = Field("", description="system prompt; empty leaves it to the model's template")
+    keys: Literal["emacs", "vi"] = Field("emacs", description="how lines are edited in the chat")
+    theme: Literal["auto", "dark", "light"] = Field(
+        "auto", description="the terminal's background; auto asks COLORFGBG, else suits both"
+    )
 
 
 class LearningConfig(Section):

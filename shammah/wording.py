@@ -18,6 +18,11 @@ def one_line(text: str | None) -> str:
     return " ".join(printable(text or "").split())
 
 
+def moment(iso: str | None) -> str:
+    """`2026-11-21 11:34` of an ISO 8601 moment, in UTC as it was stored."""
+    return (iso or "")[:16].replace("T", " ")
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `3 min 05 s` or `2 h 10 min`."""
     whole = round(seconds)

@@ -23,6 +23,7 @@ from shammah.cli import (
     jobs,
     monitor,
     questions,
+    sessions,
     versions,
 )
 from shammah.errors import ShammahError
@@ -32,7 +33,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="shammah",
     help="A chat assistant on your own machine that learns from being corrected.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -45,6 +45,7 @@ app.command("backup")(backups.backup)
 app.command("restore")(backups.restore)
 app.command("doctor")(doctor.doctor)
 app.command("tui")(monitor.tui)
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(examples.app, name="examples")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(versions.app, name="versions")
@@ -66,6 +67,9 @@ def chat(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
+    go_on: Annotated[
+        bool, typer.Option("--continue", "-c", help="Chat: go on with the newest session.")
+    ] = False,
 ) -> None:
     """A chat assistant on your own machine that learns from being corrected.
 
@@ -75,7 +79,7 @@ def chat(
         from shammah.paths import Paths
         from shammah.repl.run import run
 
-        raise typer.Exit(run(Paths.from_environment()))
+        raise typer.Exit(run(Paths.from_environment(), go_on=go_on))
 
 
 def main() -> NoReturn:

@@ -59,13 +59,10 @@ def use(
         base = client.use_base(name, now=now)
     if as_json:
         output.print_json(base)
-    elif base.job_id is None:
-        print(f"{base.name} serves now")
     else:
-        print(
-            f"job {base.job_id} teaches {base.name} what was taught; "
-            "it serves when it has passed the gate"
-        )
+        from shammah.repl import views
+
+        print(views.use_of(base))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,16 +23,22 @@ def ask(
     text: Annotated[
         str, typer.Argument(help="The question; '-' reads it, piped input is added to it.")
     ] = "",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="On a terminal too: the text as it comes, not drawn.")
+    ] = False,
     as_json: output.Json = False,
 ) -> None:
     """Ask one question; the answer goes to standard output."""
+    if raw and as_json:
+        raise UsageError("--raw and --json are two forms of the same", hint="choose one")
     messages: list[Message] = [{"role": "user", "content": _question(text)}]
     with started() as client:
         if as_json:
             _print_whole(client, messages)
         else:
             with closing(client.chat_stream(messages)) as chunks:
-                _print_stream(chunks)
+                show = _draw if sys.stdout.isatty() and not raw else _print
+                show(_read(chunks))
 
 
 def why(
@@ -79,16 +85,32 @@ def _print_whole(client: Client, messages: list[Message]) -> None:
     _remark(completion.shammah)
 
 
-def _print_stream(chunks: Generator[ChatChunk]) -> None:
+def _read(chunks: Generator[ChatChunk]) -> Generator[str]:
+    """The pieces, and at the end what the user should know of how they came about."""
     info: ShammahInfo | None = None
-    try:
-        for chunk in chunks:
-            print(_shown(chunk.text), end="", flush=True)
-            info = chunk.info or info
-    finally:
-        print(flush=True)
+    for chunk in chunks:
+        yield chunk.text
+        info = chunk.info or info
     if info is not None:
         _remark(info)
+
+
+def _draw(pieces: Iterator[str]) -> None:
+    """As the chat draws it."""
+    from shammah import config
+    from shammah.paths import Paths
+    from shammah.repl.terminal import TerminalScreen
+
+    theme = config.load(Paths.from_environment().config_file).chat.theme
+    TerminalScreen(theme).show_answer(pieces)
+
+
+def _print(pieces: Iterator[str]) -> None:
+    try:
+        for piece in pieces:
+            print(_shown(piece), end="", flush=True)
+    finally:
+        print(flush=True)
 
 
 def _shown(text: str) -> str:

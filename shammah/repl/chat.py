@@ -17,6 +17,7 @@ from shammah.protocol import (
     JobEvent,
     JobView,
     ShammahInfo,
+    Usage,
     WhyView,
 )
 from shammah.records import JobState, LessonMode, Level, Message, Preference, Verdict
@@ -28,7 +29,7 @@ from shammah.repl.follow import follow
 from shammah.repl.forget import delete_obsolete, forget
 from shammah.repl.review import review
 from shammah.repl.views import Grid
-from shammah.repl.wording import job_news, job_view_end, remarks
+from shammah.repl.wording import job_news, job_view_end, local_moment, remarks
 
 #: Greedy decoding would give the same answer again.
 RETRY_TEMPERATURE = 0.7
@@ -66,8 +67,11 @@ class Screen(Protocol):
     def ask_preference(self, found: Comparison, swapped: bool) -> Preference:
         """The same without the names, the second first where `swapped`; which is better?"""
 
-    def ask_correction(self, draft: Callable[[], str]) -> str:
-        """What the answer should have been; empty to leave it open."""
+    def ask_correction(self, answer: str, draft: Callable[[], str]) -> str:
+        """What `answer` should have been; empty to leave it open."""
+
+    def copy(self, text: str) -> None:
+        """Put it on the user's clipboard. Raises UsageError where there is none."""
 
     @property
     def asker(self) -> Asker | None:
@@ -82,6 +86,7 @@ class _Answer:
     id: str | None = None
     finish_reason: str | None = None
     info: ShammahInfo | None = None
+    usage: Usage | None = None
 
     def read(self, chunks: Iterator[ChatChunk]) -> Generator[str]:
         for chunk in chunks:
@@ -89,6 +94,7 @@ class _Answer:
             self.text += chunk.text
             self.finish_reason = chunk.finish_reason or self.finish_reason
             self.info = chunk.info or self.info
+            self.usage = chunk.usage or self.usage
             if chunk.text:
                 yield chunk.text
 
@@ -106,8 +112,13 @@ class Chat:
         self.client = client
         self.screen = screen
         self.conversation = Conversation()
+        self.session: int | None = None  # that answers are recorded in; None before the first
+        self.options: dict[str, float | int] = {}  # of sampling, beside the settings
+        self.attached: list[str] = []  # texts of files that go into the next question
+        self.speed: float | None = None  # tokens/s of the last answer
+        self.context_tokens = 0  # that the conversation takes
         self.leaving = False
-        self._settings = settings
+        self.settings = settings
         self._seed = seed
         self._receipt: FeedbackReceipt | None = None  # of the newest feedback given here
         self._announced: set[int] = set()  # jobs whose end was said, or is waited for
@@ -117,20 +128,70 @@ class Chat:
 
     def ask(self, question: str) -> None:
         """Ask, show the answer, and keep both; what came before a stop or an error is kept too."""
-        self._exchange(self.conversation.messages(question), question, self.conversation.add)
+        question = "\n\n".join([*self.attached, question])
+
+        def keep(exchange: Exchange) -> None:
+            self.conversation.add(exchange)
+            if exchange.id is not None:  # else it was never asked
+                self.attached.clear()
+
+        self._exchange(self.conversation.messages(question), question, keep)
 
     def retry(self) -> None:
         """Ask the last question again; the new answer takes the place of the old one."""
         last = self.conversation.last
         if last is None:
             raise UsageError("there is no question to ask again", hint="ask one first")
+
+        def replace(exchange: Exchange) -> None:
+            self.conversation.replace_last(exchange)
+            if exchange.answer:
+                self._take_back(last)
+
         self._exchange(
             self.conversation.before_last().messages(last.question),
             last.question,
-            self.conversation.replace_last,
-            temperature=self._settings.temperature or RETRY_TEMPERATURE,
+            replace,
+            temperature=self.options.get("temperature")
+            or self.settings.temperature
+            or RETRY_TEMPERATURE,
             seed=self._seed(),
         )
+
+    def undo(self) -> Exchange:
+        """Take the last question and its answer out of the conversation."""
+        last = self.conversation.last
+        if last is None:
+            raise UsageError("there is nothing to undo", hint="ask something first")
+        self._take_back(last)
+        self.conversation = self.conversation.before_last()
+        return last
+
+    def clear(self) -> None:
+        """Begin a new conversation in a session of its own; the system prompt stays."""
+        self.conversation.clear()
+        self.session = None
+        self.speed, self.context_tokens = None, 0
+
+    @property
+    def can_judge(self) -> bool:
+        """Whether the last answer is there to be marked, and is not yet."""
+        last = self.conversation.last
+        judged = self._receipt.inference_id if self._receipt else None
+        return last is not None and last.id is not None and last.id != judged
+
+    @property
+    def answer(self) -> Exchange:
+        """The last one. Raises UsageError before it."""
+        last = self.conversation.last
+        if last is None or not last.answer:
+            raise UsageError("there is no answer yet", hint="ask something first")
+        return last
+
+    def _take_back(self, exchange: Exchange) -> None:
+        if self.session is not None and exchange.id is not None:
+            with suppress(NotFound):  # it broke off before it was recorded
+                self.client.take_back(self.session, exchange.id)
 
     def _exchange(
         self,
@@ -140,6 +201,9 @@ class Chat:
         **options: Any,
     ) -> None:
         answer = _Answer()
+        if self.session is None:
+            self.session = self.client.begin_session().id
+        options = {**self.options, **options, "session": self.session}
         try:
             with closing(self.client.chat_stream(messages, **options)) as chunks:
                 self.screen.show_answer(answer.read(chunks))
@@ -147,6 +211,8 @@ class Chat:
             keep(Exchange(question, answer.text, answer.id, stopped=True))
             raise
         keep(Exchange(question, answer.text, answer.id))
+        self.speed = answer.info.tokens_per_second if answer.info else None
+        self.context_tokens = answer.usage.total_tokens if answer.usage else 0
         self._remark(answer)
 
     def _remark(self, answer: _Answer) -> None:
@@ -176,7 +242,9 @@ class Chat:
         self.screen.say(receipt.message)
         if level is Level.GOOD:
             return
-        correction = self.screen.ask_correction(lambda: self._draft(receipt.example_id))
+        correction = self.screen.ask_correction(
+            last.answer, lambda: self._draft(receipt.example_id)
+        )
         if correction:
             self._correct(correction, receipt.example_id)
 
@@ -292,13 +360,13 @@ class Chat:
         with suppress(ShammahError):  # no daemon, or it has just gone: said at the next start
             for job in self.client.untold_jobs():
                 if self._claim(job.id):
-                    self._tell(job)
+                    self._tell(job, f"while you were away ({local_moment(job.finished_at)}), ")
 
-    def _tell(self, job: JobView) -> None:
+    def _tell(self, job: JobView, opening: str = "") -> None:
         verdicts = (job.report or {}).get("verdicts", [])
         wrong = [v["example_id"] for v in verdicts if v["verdict"] != Verdict.LEARNED]
         questions = [self._question(example_id) for example_id in wrong]
-        self.screen.notify(job_news(job, [question for question in questions if question]))
+        self.screen.notify(opening + job_news(job, [one for one in questions if one]))
         self._note_told(job)
 
     def _question(self, example_id: int) -> str:

@@ -6,45 +6,27 @@ import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from markdown_it import MarkdownIt
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.segment import Segment
 
+from shammah.repl.markdown_blocks import split_finished
 from shammah.wording import printable
 
 #: Drawing more often costs the processor that generates and is not seen.
 _REFRESH_SECONDS = 1 / 12
 
-_PARSER = MarkdownIt().enable("strikethrough").enable("table")  # as rich.markdown parses
-
-
-def split_finished(text: str) -> tuple[str, str]:
-    """`text` cut before its last top-level block: only that one can still change.
-
-    Finished blocks are drawn once and scroll away; the rest is drawn again with every piece.
-    """
-    starts = [
-        token.map[0]
-        for token in _PARSER.parse(text)
-        if token.level == 0 and token.map is not None and token.nesting >= 0
-    ]
-    if len(starts) < 2:
-        return "", text
-    lines = text.split("\n")
-    return "\n".join(lines[: starts[-1]]), "\n".join(lines[starts[-1] :])
-
 
 class _Tail:
     """The unfinished block, or its last lines where it is taller than the screen."""
 
-    def __init__(self, text: str, *, below_others: bool) -> None:
-        self._text = text
+    def __init__(self, drawn: Markdown, *, below_others: bool) -> None:
+        self._drawn = drawn
         self._below_others = below_others
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = console.render_lines(Markdown(self._text), options.update(height=None), pad=False)
+        lines = console.render_lines(self._drawn, options.update(height=None), pad=False)
         if self._below_others:
             lines.insert(0, [])
         for line in lines[-(console.size.height - 1) :]:
@@ -55,8 +37,14 @@ class _Tail:
 class MarkdownStream:
     """A context in which pieces of one answer are fed; on leaving, the rest is drawn for good."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: Console,
+        code_theme: str = "ansi_light",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._console = console
+        self._code_theme = code_theme
         self._clock = clock
         self._live = Live(
             console=console,
@@ -88,7 +76,9 @@ class MarkdownStream:
             return
         self._drawn_at = now
         finished, self._pending = split_finished(self._pending)
-        self._live.update(_Tail(self._pending, below_others=self._printed or bool(finished)))
+        self._live.update(
+            _Tail(self._markdown(self._pending), below_others=self._printed or bool(finished))
+        )
         self._print(finished)
         self._live.refresh()
 
@@ -97,12 +87,15 @@ class MarkdownStream:
             return
         if self._printed:
             self._console.print()
-        self._console.print(Markdown(text))
+        self._console.print(self._markdown(text))
         self._printed = True
 
+    def _markdown(self, text: str) -> Markdown:
+        return Markdown(text, code_theme=self._code_theme)
 
-def show(pieces: Iterator[str], console: Console) -> None:
+
+def show(pieces: Iterator[str], console: Console, code_theme: str = "ansi_light") -> None:
     """Draw `pieces` as they come; what there is stays on the screen if they break off."""
-    with MarkdownStream(console) as stream:
+    with MarkdownStream(console, code_theme) as stream:
         for piece in pieces:
             stream.feed(piece)

@@ -10,7 +10,7 @@ from rich.console import Console
 from shammah.errors import ShammahError, UsageError
 from shammah.protocol import Comparison, JobEvent
 from shammah.records import Preference
-from shammah.repl import comparing, grids, progress
+from shammah.repl import blocks, comparing, grids, progress
 from shammah.repl.asker import Asker
 from shammah.repl.chat import Chat
 from shammah.repl.turn import Turns
@@ -60,22 +60,37 @@ class PipeScreen:
     def ask_preference(self, found: Comparison, swapped: bool) -> Preference:
         raise UsageError("a blind comparison needs a terminal", hint="leave --blind out")
 
-    def ask_correction(self, draft: Callable[[], str]) -> str:
+    def ask_correction(self, answer: str, draft: Callable[[], str]) -> str:
         return ""
+
+    def copy(self, text: str) -> None:
+        raise UsageError("there is no terminal to copy from", hint="its answers are on stdout")
 
 
 def run(chat: Chat, turns: Turns, lines: Iterable[bytes]) -> int:
     """Take every line, also after a failed one. Returns the exit code."""
     exit_code = 0
-    for number, raw in enumerate(lines, start=1):
-        try:
-            line = raw.decode().strip()
-        except UnicodeDecodeError:
-            chat.screen.fail(UsageError(f"line {number} of standard input is not UTF-8 text"))
-            exit_code = 1
-            continue
-        if line and not turns.take(line):
+    bad_lines: list[int] = []
+    for line in blocks.joined(_decoded(lines, bad_lines)):
+        exit_code |= _say_bad(chat, bad_lines)
+        if line.strip() and not turns.take(line.strip()):
             exit_code = 1
         if chat.leaving:
             break
-    return exit_code
+    return exit_code | _say_bad(chat, bad_lines)
+
+
+def _decoded(lines: Iterable[bytes], bad_lines: list[int]) -> Iterator[str]:
+    for number, raw in enumerate(lines, start=1):
+        try:
+            yield raw.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            bad_lines.append(number)
+
+
+def _say_bad(chat: Chat, numbers: list[int]) -> int:
+    """Tell of lines that could not be read, once; the exit code that follows."""
+    code = 1 if numbers else 0
+    while numbers:
+        chat.screen.fail(UsageError(f"line {numbers.pop(0)} of standard input is not UTF-8 text"))
+    return code

@@ -3,72 +3,125 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
+from prompt_toolkit.application import get_app, run_in_terminal
+from prompt_toolkit.completion import Completer
+from prompt_toolkit.filters import Condition, is_searching
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.styles import Style
 
-from shammah.repl.commands import COMMANDS
+from shammah.repl import blocks
+from shammah.repl.difference import difference, in_brackets
 
 #: How long a lone Esc waits for the rest of Alt-Enter.
 _ESCAPE_SECONDS = 0.3
 
+#: Marks of the last answer, on an empty line: Alt and the letter.
+MARKS = {"g": "/good", "m": "/medium", "c": "/critical"}
 
-class CommandCompleter(Completer):
-    """Slash commands, with what they do."""
+#: What a difference may take of a small screen; more is cut.
+_DIFFERENCE_LINES = 6
 
-    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
-        typed = document.text_before_cursor
-        if not typed.startswith("/") or " " in typed:
-            return
-        for command in COMMANDS:
-            if command.name.startswith(typed):
-                yield Completion(
-                    command.name,
-                    start_position=-len(typed),
-                    display=f"{command.name} {command.arguments}".strip(),
-                    display_meta=command.description,
-                )
+_STYLE = Style.from_dict(
+    {
+        "bottom-toolbar": "noreverse",
+        "removed": "ansired strike",
+        "added": "ansigreen bold",
+    }
+)
+
+Edit = Callable[[str], str]
 
 
-def turn_prompt(history: Path, toolbar: Callable[[], str]) -> PromptSession[str]:
-    """The prompt for questions and commands."""
-    keys = _newline_keys()
+def turn_prompt(
+    history: Path,
+    bar: Callable[[], str],
+    completer: Completer,
+    edit: Edit,
+    can_judge: Callable[[], bool],
+    *,
+    vi: bool,
+) -> PromptSession[str]:
+    """The prompt for questions and commands.
+
+    Args:
+        edit: what the user makes of a text in an editor, the terminal being theirs meanwhile.
+        can_judge: whether there is an answer that the keys would mark.
+        vi: edit lines as vi does.
+    """
+    keys = _writing_keys(edit)
 
     @keys.add("c-c")
     def _clear_line(event: KeyPressEvent) -> None:
         event.current_buffer.reset()
 
+    @keys.add("enter", filter=Condition(_block_is_open) & ~is_searching)
+    def _go_on(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    is_empty = Condition(lambda: not get_app().current_buffer.text)
+    for letter, command in MARKS.items():
+
+        @keys.add("escape", letter, filter=is_empty & Condition(can_judge))
+        def _mark(event: KeyPressEvent, command: str = command) -> None:
+            event.current_buffer.text = command  # what is left on the screen says what was done
+            event.app.exit(result=command)
+
     return PromptSession(
         "> ",
         history=FileHistory(_private(history)),
-        completer=CommandCompleter(),
+        completer=completer,
         complete_while_typing=True,
+        complete_in_thread=True,
         reserve_space_for_menu=5,
         search_ignore_case=True,
-        bottom_toolbar=toolbar,
+        bottom_toolbar=bar,
         prompt_continuation="  ",
         key_bindings=keys,
+        vi_mode=vi,
     )
 
 
-def correction_prompt() -> PromptSession[str]:
+def correction_prompt(edit: Edit) -> PromptSession[str]:
     """The prompt for a correction: Esc and Ctrl-C leave it open."""
-    keys = _newline_keys()
+    keys = _writing_keys(edit)
 
     @keys.add("escape")
     @keys.add("c-c")
     def _skip(event: KeyPressEvent) -> None:
         event.app.exit(result="")
 
-    session: PromptSession[str] = PromptSession("= ", prompt_continuation="  ", key_bindings=keys)
+    session: PromptSession[str] = PromptSession(
+        "= ", prompt_continuation="  ", key_bindings=keys, style=_STYLE
+    )
     session.app.timeoutlen = _ESCAPE_SECONDS
     session.app.ttimeoutlen = _ESCAPE_SECONDS
     return session
+
+
+def ask_correction(
+    session: PromptSession[str],
+    answer: str,
+    proposal: str,
+    shown: Callable[[str], str],
+    has_colours: bool,
+) -> str:
+    """What the user makes of the proposal, with its difference to the bad answer below it.
+
+    Args:
+        shown: a text as this terminal can show it.
+    """
+
+    def below() -> StyleAndTextTuples:
+        text = get_app().current_buffer.text
+        return [(style, shown(said)) for style, said, *_ in _difference(answer, text, has_colours)]
+
+    return session.prompt(default=proposal, bottom_toolbar=below)
 
 
 def choice_prompt() -> PromptSession[str]:
@@ -76,14 +129,43 @@ def choice_prompt() -> PromptSession[str]:
     return PromptSession("? ", reserve_space_for_menu=0)
 
 
-def _newline_keys() -> KeyBindings:
+def _difference(answer: str, text: str, has_colours: bool) -> StyleAndTextTuples:
+    """As many lines as there is room for."""
+    size = get_app().output.get_size()
+    left = size.columns * min(_DIFFERENCE_LINES, size.rows // 3) - 1
+    shown: StyleAndTextTuples = []
+    for piece in difference(answer, text):
+        said = f"{piece.text if has_colours else in_brackets(piece)} "
+        shown.append((f"class:{piece.kind}", said[:left]))
+        left -= len(said)
+        if left <= 0:
+            break
+    return shown
+
+
+def _writing_keys(edit: Edit) -> KeyBindings:
+    """Alt-Enter for a new line, Ctrl-G for an editor."""
     keys = KeyBindings()
 
     @keys.add("escape", "enter")
     def _newline(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
+    @keys.add("c-g", filter=~is_searching)
+    def _edit(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+
+        def edited() -> None:
+            buffer.text = edit(buffer.text)
+            buffer.cursor_position = len(buffer.text)
+
+        run_in_terminal(edited)
+
     return keys
+
+
+def _block_is_open() -> bool:
+    return blocks.is_open(get_app().current_buffer.text)
 
 
 def _private(history: Path) -> Path:

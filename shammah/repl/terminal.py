@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 
 from rich.console import Console
 from rich.text import Text
 
 from shammah import __version__
+from shammah.client import Client
 from shammah.errors import ShammahError
 from shammah.paths import Paths
 from shammah.protocol import Comparison, JobEvent
 from shammah.records import Preference
-from shammah.repl import comparing, editor, grids, markdown, progress
+from shammah.repl import bar, clipboard, comparing, editor, grids, markdown, progress, signs
 from shammah.repl.asker import LEAVE
 from shammah.repl.chat import Chat
+from shammah.repl.completing import LineCompleter, sources
 from shammah.repl.notices import Notices
-from shammah.repl.prompts import choice_prompt, correction_prompt, turn_prompt
+from shammah.repl.prompts import ask_correction, choice_prompt, correction_prompt, turn_prompt
 from shammah.repl.turn import Turns
+from shammah.repl.typing_ahead import unechoed
 from shammah.repl.views import Grid
 from shammah.repl.watch import JobWatch
-from shammah.repl.wording import error_lines, toolbar
+from shammah.repl.wording import error_lines
 from shammah.wording import printable
 
 
@@ -29,10 +34,15 @@ class TerminalScreen:
 
     has_reader = True
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False)
+    def __init__(self, theme: str = "auto") -> None:
+        behind = signs.background(theme, os.environ)
+        self._is_plain = signs.is_plain(os.environ)
+        if self._is_plain:
+            signs.make_plain(sys.stdout)
+        self._code_theme = signs.CODE_THEMES[behind]
+        self._console = Console(highlight=False, theme=signs.theme(behind))
         self.notices = Notices(self.say)
-        self._corrections = correction_prompt()
+        self._corrections = correction_prompt(self.try_editing)
         self._choices = choice_prompt()
 
     def say(self, text: str) -> None:
@@ -54,7 +64,8 @@ class TerminalScreen:
         grids.show(grid, self._console)
 
     def show_answer(self, pieces: Iterator[str]) -> None:
-        markdown.show(pieces, self._console)
+        with unechoed():
+            markdown.show(pieces, self._console, self._code_theme)
 
     def show_progress(self, events: Iterator[JobEvent]) -> None:
         progress.show(events, self._console)
@@ -65,12 +76,14 @@ class TerminalScreen:
     def ask_preference(self, found: Comparison, swapped: bool) -> Preference:
         return comparing.ask(found, swapped, self._console)
 
-    def ask_correction(self, draft: Callable[[], str]) -> str:
+    def ask_correction(self, answer: str, draft: Callable[[], str]) -> str:
         proposal = self._wait_for(draft)
         self.say("What should the answer have been? (Enter accepts, Esc skips)")
         try:
             with self.notices.above_prompt():
-                correction = self._corrections.prompt(default=proposal).strip()
+                correction = ask_correction(
+                    self._corrections, printable(answer), proposal, self._shown, self.has_colours
+                ).strip()
         except (EOFError, KeyboardInterrupt):
             correction = ""
         if not correction:
@@ -96,20 +109,58 @@ class TerminalScreen:
     def edit(self, text: str) -> str:
         return editor.edit(text)
 
+    def try_editing(self, text: str) -> str:
+        """The same; without an editor the text stays as it is."""
+        try:
+            return self.edit(text)
+        except ShammahError as error:
+            self.fail(error)
+            return text
+
+    def copy(self, text: str) -> None:
+        def write(control: str) -> None:
+            sys.stdout.write(control)
+            sys.stdout.flush()
+
+        clipboard.copy(text, write)
+
+    @property
+    def has_colours(self) -> bool:
+        return self._console.color_system is not None and not self._console.no_color
+
+    def bar(self, chat: Chat, watch: JobWatch) -> str:
+        """The line under the prompt."""
+        talk = bar.Talk(chat.speed, chat.context_tokens, chat.can_judge)
+        return self._shown(bar.line(watch.status, watch.progress, talk, self._console.width))
+
     def _wait_for(self, draft: Callable[[], str]) -> str:
         try:
-            with self._console.status("drafting a better answer", refresh_per_second=4):
+            with self._console.status(
+                "drafting a better answer",
+                spinner="line" if self._is_plain else "dots",
+                refresh_per_second=4,
+            ):
                 return draft()
         except KeyboardInterrupt:
             return ""
 
     def _print(self, text: str, style: str) -> None:
-        self._console.print(Text(printable(text), style=style), soft_wrap=True)
+        self._console.print(Text(self._shown(printable(text)), style=style), soft_wrap=True)
+
+    def _shown(self, text: str) -> str:
+        return signs.plain(text) if self._is_plain else text
 
 
 def run(chat: Chat, turns: Turns, screen: TerminalScreen, watch: JobWatch, paths: Paths) -> None:
     """Take turns until the user leaves."""
-    prompt = turn_prompt(paths.history, lambda: toolbar(watch.status, watch.progress))
+    prompt = turn_prompt(
+        paths.history,
+        lambda: screen.bar(chat, watch),
+        LineCompleter(sources(Client(paths.socket))),
+        screen.try_editing,
+        lambda: chat.can_judge,
+        vi=chat.settings.keys == "vi",
+    )
     watch.on_change(prompt.app.invalidate)
     watch.start()
     screen.say(f"shammah {__version__}: /help shows the commands, Ctrl-D leaves")

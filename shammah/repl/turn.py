@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from shammah.errors import DaemonUnreachable, ShammahError
 from shammah.paths import Paths
-from shammah.repl import commands, crashes
+from shammah.repl import blocks, commands, crashes
 from shammah.repl.chat import Chat
 
 
@@ -47,4 +47,4 @@ class Turns:
         if commands.is_command(line):
             commands.run(self._chat, line)
         else:
-            self._chat.ask(line)
+            self._chat.ask(blocks.unquoted(line))

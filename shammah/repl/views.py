@@ -14,11 +14,13 @@ from shammah.protocol import (
     InboxItem,
     JobView,
     PruneReceipt,
+    SessionView,
     Status,
     VersionView,
     VotesView,
     WhyView,
 )
+from shammah.repl.transcript import title
 from shammah.repl.wording import (
     job_state,
     job_view_end,
@@ -27,7 +29,7 @@ from shammah.repl.wording import (
     proposal_line,
     until_next_lesson,
 )
-from shammah.wording import count, duration, one_line, printable, progress_details, size
+from shammah.wording import count, duration, moment, one_line, printable, progress_details, size
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,21 @@ class Grid:
     headings: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     empty: str
+
+
+def help_on(groups: Sequence[tuple[str, Sequence[tuple[str, str]]]], word: str) -> str:
+    """What can be typed, with what it does; with a word only what has it."""
+    width = max(len(usage) for _, rows in groups for usage, _ in rows) + 2
+    parts = []
+    for heading, rows in groups:
+        lines = [
+            f"  {usage:<{width}}{description}"
+            for usage, description in rows
+            if word.casefold() in f"{heading} {usage} {description}".casefold()
+        ]
+        if lines:
+            parts.append("\n".join([heading, *lines]))
+    return "\n\n".join(parts) or f"the help has nothing on {word!r}"
 
 
 def examples(found: list[ExampleView]) -> Grid:
@@ -67,7 +84,7 @@ def example(found: ExampleView) -> str:
         superseded_by=found.superseded_by,
         source=found.source,
         note=found.note,
-        created=_moment(found.created_at),
+        created=moment(found.created_at),
     )
     lines += [f"{message['role']}: {message['content']}" for message in found.messages]
     lines += _fields(target=found.target, rejected=found.rejected)
@@ -134,6 +151,23 @@ def why(found: WhyView) -> str:
     return printable("\n".join(lines))
 
 
+def sessions(found: list[SessionView], search: str = "") -> Grid:
+    return Grid(
+        headings=("id", "last", "exchanges", "session", *(["found"] if search else [])),
+        rows=[
+            (
+                str(session.id),
+                moment(session.updated_at),
+                str(session.exchanges),
+                title(session),
+                *([one_line(session.found)] if search else []),
+            )
+            for session in found
+        ],
+        empty=f"nothing was said of {search!r}" if search else "no sessions yet: ask something",
+    )
+
+
 def jobs(found: list[JobView]) -> Grid:
     return Grid(
         headings=("id", "base", "mode", "cause", "state", "created", "result"),
@@ -144,7 +178,7 @@ def jobs(found: list[JobView]) -> Grid:
                 job.mode,
                 job.cause,
                 job.state,
-                _moment(job.created_at),
+                moment(job.created_at),
                 one_line(job.summary or job.error or progress_short(job.progress)),
             )
             for job in found
@@ -163,9 +197,9 @@ def job(found: JobView) -> str:
         stage=found.stage if found.state.is_final else None,
         attempt=found.attempt,
         version=found.version,
-        created=_moment(found.created_at),
-        started=_moment(found.started_at),
-        finished=_moment(found.finished_at),
+        created=moment(found.created_at),
+        started=moment(found.started_at),
+        finished=moment(found.finished_at),
         progress=None if found.state.is_final else progress_short(found.progress),
         details=None if found.state.is_final else progress_details(found.progress),
         result=found.summary,
@@ -189,7 +223,7 @@ def versions(found: list[VersionView]) -> Grid:
                 version.base,
                 version.quantization,
                 "pruned" if version.pruned_at else size(version.disk_bytes or version.size_bytes),
-                _moment(version.created_at),
+                moment(version.created_at),
                 one_line(version.summary),
             )
             for version in found
@@ -215,9 +249,9 @@ def version(found: VersionView) -> str:
         type=found.quantization,
         size=size(found.size_bytes),
         disk=size(found.disk_bytes) if found.disk_bytes else None,
-        pruned=_moment(found.pruned_at),
+        pruned=moment(found.pruned_at),
         sha256=found.sha256,
-        created=_moment(found.created_at),
+        created=moment(found.created_at),
         result=found.summary,
         votes=_votes(found.votes),
     )
@@ -241,6 +275,16 @@ def bases(found: list[BaseView]) -> Grid:
             for base in found
         ],
         empty="no base models yet: 'shammah model add PATH.gguf' adds one",
+    )
+
+
+def use_of(base: BaseView) -> str:
+    """What follows from having chosen a base."""
+    if base.job_id is None:
+        return f"{base.name} serves now"
+    return (
+        f"job {base.job_id} teaches {base.name} what was taught; "
+        "it serves when it has passed the gate"
     )
 
 
@@ -334,7 +378,7 @@ def _running(now: Status) -> str | None:
 
 def _night(now: Status) -> str | None:
     """When the next one is, as the clock on the wall will show it."""
-    return now.next_night and f"the next one is {_moment(now.next_night)}"
+    return now.next_night and f"the next one is {moment(now.next_night)}"
 
 
 def _disk(taken: DiskView) -> str:
@@ -376,8 +420,3 @@ def _document(title: str, content: dict[str, Any] | None) -> list[str]:
     if not content:
         return []
     return [f"{title}:", json.dumps(content, indent=2, ensure_ascii=False)]
-
-
-def _moment(iso: str | None) -> str:
-    """`2026-11-21 11:34` of an ISO 8601 moment, in UTC as it was stored."""
-    return (iso or "")[:16].replace("T", " ")

@@ -7,13 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shammah.errors import ShammahError
-from shammah.protocol import JobEvent, JobView, RollbackProposal, ShammahInfo, Status
+from shammah.protocol import JobEvent, JobView, RollbackProposal, ShammahInfo
 from shammah.records import WORKING_STATES, JobState, PauseReason
 from shammah.wording import count, duration, one_line
 
 #: Questions that are named when a job has ended, and how much of each.
 _NAMED_QUESTIONS = 3
 _QUESTION_LETTERS = 60
+
+
+def local_moment(iso: str | None) -> str:
+    """`2026-11-22 03:12`, by the clock of whoever reads it."""
+    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}" if iso else "unknown"
 
 
 def error_lines(error: ShammahError) -> list[str]:
@@ -122,25 +127,3 @@ def proposal_line(proposal: RollbackProposal) -> str:
 
 def until_next_lesson(missing: int) -> str:
     return "the next lesson is due" if missing <= 0 else f"{missing} more until the next lesson"
-
-
-def toolbar(status: Status | None, progress: dict[str, Any] | None) -> str:
-    """The line under the prompt.
-
-    Args:
-        progress: of the running job, None when no job runs.
-    """
-    if status is None:
-        return "no daemon"
-    parts = [status.base or "no base", f"version {status.active_version}"]
-    if status.job and status.job.state is JobState.PAUSED:
-        parts.append(f"job {status.job.id} is paused")
-    if status.waits:
-        parts.append(f"the lesson waits: {status.waits}")
-    elif progress is None:
-        parts.append(until_next_lesson(status.missing))
-    else:
-        parts.append(f"job: {progress_short(progress) or 'waiting'}")
-    if status.engine.state != "ready":
-        parts.append(f"engine {status.engine.state}")
-    return " · ".join(parts)

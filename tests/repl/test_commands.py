@@ -8,11 +8,11 @@ from prompt_toolkit.document import Document
 
 from shammah.errors import UsageError
 from shammah.repl.commands import COMMANDS, find, is_command
-from shammah.repl.prompts import CommandCompleter
+from shammah.repl.completing import LineCompleter
 
 
 def completions(typed: str) -> list[str]:
-    found = CommandCompleter().get_completions(Document(typed), CompleteEvent())
+    found = LineCompleter({}).get_completions(Document(typed), CompleteEvent())
     return [completion.text for completion in found]
 
 
@@ -34,7 +34,7 @@ def test_an_unknown_command_names_itself_and_the_nearest() -> None:
 
 def test_completion_offers_every_command_that_fits() -> None:
     assert completions("/") == [command.name for command in COMMANDS]
-    assert completions("/re") == ["/retry", "/review"]
+    assert completions("/re") == ["/retry", "/resume", "/rename", "/review"]
 
 
 @pytest.mark.parametrize("typed", ["", "why", "/critical no", "what is /re"])

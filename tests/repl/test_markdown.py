@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from shammah.repl import markdown
-from shammah.repl.markdown import MarkdownStream, split_finished
+from shammah.repl.markdown import MarkdownStream
+from shammah.repl.markdown_blocks import code, split_finished
 
 DOCUMENT = """# Title
 
@@ -108,3 +109,8 @@ def test_what_came_before_an_error_stays() -> None:
     with pytest.raises(RuntimeError):
         markdown.show(broken(), screen)
     assert written(screen).rstrip().endswith("a part")
+
+
+def test_code_is_taken_out_of_its_fences() -> None:
+    assert code("One:\n\n```python\nx = 1\n```\n\nand\n\n- ~~~\n  y\n  ~~~\n") == ["x = 1\n", "y\n"]
+    assert code("no `code` here") == []

@@ -60,7 +60,9 @@ async def rename(session_id: int, request: RenameRequest, services: Wired) -> Se
 
 
 @router.post("/api/sessions/{session_id}/fork")
-async def fork(session_id: int, services: Wired, request: ForkRequest | None = None) -> SessionDetail:
+async def fork(
+    session_id: int, services: Wired, request: ForkRequest | None = None
+) -> SessionDetail:
     """A new session that begins as this one does."""
     exchanges = request.exchanges if request else None
     return await services.database.run(

@@ -43,6 +43,7 @@ from shammah.protocol import (
     PruneReceipt,
     PruneRequest,
     RollbackRequest,
+    SessionView,
     SettleRequest,
     ShammahInfo,
     Status,
@@ -77,6 +78,7 @@ class State:
         self.versions = [0]
         self.votes: Counter[int] = Counter()  # won, by version
         self.turn_ids = count(1)
+        self.session_ids = count(1)
         self.tasks: set[asyncio.Task[None]] = set()
 
     def publish(self, job_id: int, kind: str, **data: object) -> None:
@@ -143,6 +145,17 @@ def build(paths: Paths) -> FastAPI:
                 injected=_injected(request.messages[-1].content),
             ),
         )
+
+    @app.post("/api/sessions")
+    async def begin() -> SessionView:
+        number = next(state.session_ids)
+        return SessionView(
+            id=number, name=None, created_at=NOW, updated_at=NOW, exchanges=0, opening=""
+        )
+
+    @app.delete("/api/sessions/{session}/turns/{turn}")
+    async def take_back(session: int, turn: str) -> Response:
+        return Response(status_code=204)
 
     @app.get("/api/turns/{turn}/why")
     async def why(turn: str) -> WhyView:
