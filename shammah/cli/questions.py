@@ -99,10 +99,12 @@ def _draw(pieces: Iterator[str]) -> None:
     """As the chat draws it."""
     from shammah import config
     from shammah.paths import Paths
-    from shammah.repl.terminal import TerminalScreen
+    from shammah.repl import markdown
+    from shammah.repl.drawing import Drawing
 
-    theme = config.load(Paths.from_environment().config_file).chat.theme
-    TerminalScreen(theme).show_answer(pieces)
+    settings = config.load(Paths.from_environment().config_file)
+    drawing = Drawing.on_terminal(settings.chat.theme)
+    markdown.show(pieces, drawing.console, drawing.code_theme)
 
 
 def _print(pieces: Iterator[str]) -> None:

@@ -36,7 +36,7 @@ def resume(chat: Chat, session_id: int | None = None) -> None:
 def fork(chat: Chat, exchanges: int | None) -> None:
     """Go on in a copy; this session stays as it is."""
     forked = chat.client.fork_session(_own(chat), exchanges)
-    former, chat.session = chat.session, None
+    former = chat.session
     _enter(chat, forked)
     chat.screen.say(f"session {former} stays as it is: /resume {former} goes back")
 

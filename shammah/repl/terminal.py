@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
-from rich.console import Console
 from rich.text import Text
 
 from shammah import __version__
@@ -15,10 +13,11 @@ from shammah.errors import ShammahError
 from shammah.paths import Paths
 from shammah.protocol import Comparison, JobEvent
 from shammah.records import Preference
-from shammah.repl import bar, clipboard, comparing, editor, grids, markdown, progress, signs
+from shammah.repl import bar, clipboard, comparing, editor, grids, markdown, progress
 from shammah.repl.asker import LEAVE
 from shammah.repl.chat import Chat
 from shammah.repl.completing import LineCompleter, sources
+from shammah.repl.drawing import Drawing
 from shammah.repl.notices import Notices
 from shammah.repl.prompts import ask_correction, choice_prompt, correction_prompt, turn_prompt
 from shammah.repl.turn import Turns
@@ -35,12 +34,8 @@ class TerminalScreen:
     has_reader = True
 
     def __init__(self, theme: str = "auto") -> None:
-        behind = signs.background(theme, os.environ)
-        self._is_plain = signs.is_plain(os.environ)
-        if self._is_plain:
-            signs.make_plain(sys.stdout)
-        self._code_theme = signs.CODE_THEMES[behind]
-        self._console = Console(highlight=False, theme=signs.theme(behind))
+        self._drawing = Drawing.on_terminal(theme)
+        self._console = self._drawing.console
         self.notices = Notices(self.say)
         self._corrections = correction_prompt(self.try_editing)
         self._choices = choice_prompt()
@@ -65,7 +60,7 @@ class TerminalScreen:
 
     def show_answer(self, pieces: Iterator[str]) -> None:
         with unechoed():
-            markdown.show(pieces, self._console, self._code_theme)
+            markdown.show(pieces, self._console, self._drawing.code_theme)
 
     def show_progress(self, events: Iterator[JobEvent]) -> None:
         progress.show(events, self._console)
@@ -82,7 +77,11 @@ class TerminalScreen:
         try:
             with self.notices.above_prompt():
                 correction = ask_correction(
-                    self._corrections, printable(answer), proposal, self._shown, self.has_colours
+                    self._corrections,
+                    printable(answer),
+                    proposal,
+                    self._drawing.shown,
+                    self.has_colours,
                 ).strip()
         except (EOFError, KeyboardInterrupt):
             correction = ""
@@ -131,13 +130,15 @@ class TerminalScreen:
     def bar(self, chat: Chat, watch: JobWatch) -> str:
         """The line under the prompt."""
         talk = bar.Talk(chat.speed, chat.context_tokens, chat.can_judge)
-        return self._shown(bar.line(watch.status, watch.progress, talk, self._console.width))
+        return self._drawing.shown(
+            bar.line(watch.status, watch.progress, talk, self._console.width)
+        )
 
     def _wait_for(self, draft: Callable[[], str]) -> str:
         try:
             with self._console.status(
                 "drafting a better answer",
-                spinner="line" if self._is_plain else "dots",
+                spinner="line" if self._drawing.is_plain else "dots",
                 refresh_per_second=4,
             ):
                 return draft()
@@ -145,10 +146,7 @@ class TerminalScreen:
             return ""
 
     def _print(self, text: str, style: str) -> None:
-        self._console.print(Text(self._shown(printable(text)), style=style), soft_wrap=True)
-
-    def _shown(self, text: str) -> str:
-        return signs.plain(text) if self._is_plain else text
+        self._console.print(Text(self._drawing.shown(printable(text)), style=style), soft_wrap=True)
 
 
 def run(chat: Chat, turns: Turns, screen: TerminalScreen, watch: JobWatch, paths: Paths) -> None:

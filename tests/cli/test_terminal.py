@@ -8,29 +8,25 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-import pexpect
 import pytest
 
 from shammah.paths import Paths
+from tests.terminal import (
+    CTRL_C,
+    CTRL_R,
+    ENTER,
+    ESCAPE,
+    PASTE_BEGIN,
+    PASTE_END,
+    SHOW_CURSOR,
+    Terminal,
+    leave,
+)
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shammah
 
 pytestmark = pytest.mark.timeout(60)
-
-SHOW_CURSOR = "\x1b[?25h"
-CTRL_C, CTRL_R, ESCAPE, ENTER = "\x03", "\x12", "\x1b", "\r"
-PASTE_BEGIN, PASTE_END = "\x1b[200~", "\x1b[201~"
-
-
-class Terminal(pexpect.spawn):  # type: ignore[misc]  # pexpect has no types
-    """Answers where its cursor is, as a real terminal does: the toolbar waits for that."""
-
-    def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
-        data: str = super().read_nonblocking(size, timeout)
-        for _ in range(data.count("\x1b[6n")):
-            self.send("\x1b[1;1R")
-        return data
 
 
 @pytest.fixture
@@ -58,14 +54,6 @@ def start(paths: Paths) -> Iterator[Callable[[], Terminal]]:
 @pytest.fixture
 def chat(start: Callable[[], Terminal]) -> Terminal:
     return start()
-
-
-def leave(chat: Terminal) -> int | None:
-    chat.sendeof()
-    chat.expect(pexpect.EOF)
-    chat.close()
-    exit_code: int | None = chat.exitstatus
-    return exit_code
 
 
 def wait_for_end(shammah: Shammah) -> None:

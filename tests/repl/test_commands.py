@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from shammah.errors import UsageError
-from shammah.repl.commands import COMMANDS, find, is_command
+from shammah.errors import DaemonUnreachable, UsageError
+from shammah.repl import views
+from shammah.repl.commands import COMMANDS, KEYS, Argument, find, is_command
 from shammah.repl.completing import LineCompleter
+
+WORDS = {
+    Argument.EXAMPLE: lambda: [("1", "why?"), ("12", "who?")],
+    Argument.BASE: lambda: [("tiny", "Q8_0")],
+}
 
 
 def completions(typed: str) -> list[str]:
-    found = LineCompleter({}).get_completions(Document(typed), CompleteEvent())
+    found = LineCompleter(WORDS).get_completions(Document(typed), CompleteEvent())
     return [completion.text for completion in found]
 
 
@@ -45,3 +53,36 @@ def test_completion_keeps_quiet_elsewhere(typed: str) -> None:
 def test_a_slash_in_the_middle_is_no_command() -> None:
     assert is_command("  /help")
     assert not is_command("and/or")
+
+
+def test_ids_and_models_are_completed_with_what_they_are() -> None:
+    assert completions("/forget ") == ["1", "12"]
+    assert completions("/forget 12") == ["12"]
+    assert completions("/forget 12 --n") == []
+    [found] = LineCompleter(WORDS).get_completions(Document("/model t"), CompleteEvent())
+    assert (found.text, found.display_meta_text) == ("tiny", "Q8_0")
+
+
+def test_files_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    assert completions(f"/file {tmp_path}/no") == ["tes.txt"]
+
+
+def test_without_a_daemon_nothing_is_completed() -> None:
+    def fail() -> list[tuple[str, str]]:
+        raise DaemonUnreachable("gone")
+
+    completer = LineCompleter({Argument.SESSION: fail})
+    assert list(completer.get_completions(Document("/resume "), CompleteEvent())) == []
+
+
+def test_the_help_fits_a_terminal_of_eighty_columns() -> None:
+    rows = [(f"{c.name} {c.arguments}", c.description) for c in COMMANDS]
+    shown = views.help_on([("All", rows), ("Keys", KEYS)], "")
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_help_is_searched() -> None:
+    groups = [("Sessions", [("/fork", "go on in a copy")]), ("Keys", [("Tab", "complete")])]
+    assert views.help_on(groups, "copy") == "Sessions\n  /fork  go on in a copy"
+    assert views.help_on(groups, "zebra") == "the help has nothing on 'zebra'"
