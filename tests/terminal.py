@@ -12,10 +12,13 @@ PASTE_BEGIN, PASTE_END = "\x1b[200~", "\x1b[201~"
 class Terminal(pexpect.spawn):  # type: ignore[misc]  # pexpect has no types
     """Answers where its cursor is, as a real terminal does: the toolbar waits for that."""
 
+    shown = ""  # all of it, so far
+
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
         data: str = super().read_nonblocking(size, timeout)
         for _ in range(data.count("\x1b[6n")):
             self.send("\x1b[1;1R")
+        self.shown += data
         return data
 
 

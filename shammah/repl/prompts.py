@@ -14,6 +14,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from shammah.repl import blocks
 from shammah.repl.difference import difference, in_brackets
@@ -130,16 +131,24 @@ def choice_prompt() -> PromptSession[str]:
 
 
 def _difference(answer: str, text: str, has_colours: bool) -> StyleAndTextTuples:
-    """As many lines as there is room for."""
+    """As many lines as there is room for, broken between words."""
     size = get_app().output.get_size()
-    left = size.columns * min(_DIFFERENCE_LINES, size.rows // 3) - 1
+    rows, column = min(_DIFFERENCE_LINES, size.rows // 3), 0
     shown: StyleAndTextTuples = []
     for piece in difference(answer, text):
-        said = f"{piece.text if has_colours else in_brackets(piece)} "
-        shown.append((f"class:{piece.kind}", said[:left]))
-        left -= len(said)
-        if left <= 0:
-            break
+        before = ""  # the blank before a word: a change's own style only inside the change
+        for word in (piece.text if has_colours else in_brackets(piece)).split():
+            if column and column + 1 + get_cwidth(word) > size.columns:
+                rows, column = rows - 1, 0
+                if rows == 0:
+                    return shown
+                shown.append(("", "\n"))
+            elif column:
+                shown.append((before, " "))
+                column += 1
+            before = f"class:{piece.kind}"
+            shown.append((before, word))
+            column += get_cwidth(word)
     return shown
 
 

@@ -63,7 +63,8 @@ class TerminalScreen:
             markdown.show(pieces, self._console, self._drawing.code_theme)
 
     def show_progress(self, events: Iterator[JobEvent]) -> None:
-        progress.show(events, self._console)
+        with unechoed():
+            progress.show(events, self._console)
 
     def show_comparison(self, found: Comparison) -> None:
         comparing.show(found, self._console)
@@ -136,10 +137,12 @@ class TerminalScreen:
 
     def _wait_for(self, draft: Callable[[], str]) -> str:
         try:
-            with self._console.status(
-                "drafting a better answer",
-                spinner="line" if self._drawing.is_plain else "dots",
-                refresh_per_second=4,
+            spinner = "line" if self._drawing.is_plain else "dots"
+            with (
+                unechoed(),
+                self._console.status(
+                    "drafting a better answer", spinner=spinner, refresh_per_second=4
+                ),
             ):
                 return draft()
         except KeyboardInterrupt:

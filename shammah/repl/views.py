@@ -152,15 +152,15 @@ def why(found: WhyView) -> str:
 
 
 def sessions(found: list[SessionView], search: str = "") -> Grid:
+    last = "found" if search else "exchanges"
     return Grid(
-        headings=("id", "last", "exchanges", "session", *(["found"] if search else [])),
+        headings=("id", "last", "session", last),
         rows=[
             (
                 str(session.id),
                 moment(session.updated_at),
-                str(session.exchanges),
                 title(session),
-                *([one_line(session.found)] if search else []),
+                one_line(session.found) if search else str(session.exchanges),
             )
             for session in found
         ],

@@ -68,7 +68,7 @@ class Sessions:
     def list(self, limit: int = -1) -> list[Session]:
         """Those in which something was said, the newest first; all with a limit below 0."""
         rows = self._connection.rows(
-            f"{_SESSIONS} WHERE exchanges > 0 ORDER BY last DESC LIMIT ?", limit
+            f"{_SESSIONS} WHERE exchanges > 0 ORDER BY last DESC, sessions.id DESC LIMIT ?", limit
         )
         return [Session(**row) for row in rows]
 
