@@ -97,7 +97,7 @@ def test_deleted_for_good_leaves_no_byte_not_even_of_an_answer_under_way(
         "\n# 2026-01-01 10:00\n+something else\n"
     )
     with daemon.client as second:
-        stream = second.chat_stream(history, max_tokens=200, session=session)
+        stream = second.chat_stream(history, max_tokens=60, session=session)
         under_way = next(stream).id
         receipt = client.delete_session(session)
         list(stream)
