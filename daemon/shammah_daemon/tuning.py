@@ -166,6 +166,29 @@ class FineTuning:
                 raise
         return await self.job(job_id)
 
+    async def pause(self, job_id: int) -> JobObject:
+        """Stop a job until it is resumed.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has ended.
+        """
+        await self._supervisor.pause(job_id)
+        return await self.job(job_id)
+
+    async def resume(self, job_id: int) -> JobObject:
+        """Let a paused job go on; resumed again, it goes on as it does.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has ended.
+        """
+        try:
+            await self._supervisor.resume(job_id)
+        except Conflict:
+            await self._database.run(lambda store: store.jobs.require_unfinished(job_id))
+        return await self.job(job_id)
+
     async def events(self, job_id: int, before: int | None, limit: int) -> list[EventObject]:
         """Newest first. Raises NotFound."""
         found = await self._database.run(

@@ -18,13 +18,13 @@ class Saved:
 
 
 def saved(job_dir: Path) -> list[Saved]:
-    """The checkpoints in a job's folder, newest first; what is half written is left out."""
+    """The checkpoints in a job's folder, newest first; what cannot be read is left out."""
     found = []
     for file in (job_dir / "checkpoints").glob("*/progress.json"):
         if not file.parent.name.isdecimal():
             continue
         try:
-            progress = json.loads(file.read_bytes())
+            progress = json.loads(file.read_bytes())["progress"]
             measured = progress["held_out_nll"]
             found.append(
                 Saved(
@@ -34,6 +34,6 @@ def saved(job_dir: Path) -> list[Saved]:
                     held_out_nll=measured[-1] if measured else None,
                 )
             )
-        except (OSError, ValueError, KeyError):
-            continue  # training removes old ones meanwhile
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # damaged, or removed by training meanwhile
     return sorted(found, key=lambda one: one.step, reverse=True)

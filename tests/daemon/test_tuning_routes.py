@@ -204,13 +204,35 @@ def test_auto_is_what_lessons_do(sdk: OpenAI) -> None:
 @pytest.mark.parametrize("name", ["ftjob-77", "ftjob-x", "..%2F1", "ftjob-" + "9" * 40])
 def test_unknown_jobs_are_not_found(sdk: OpenAI, name: str) -> None:
     jobs = sdk.fine_tuning.jobs
-    for ask in (jobs.retrieve, jobs.cancel, jobs.list_events, jobs.checkpoints.list):
+    for ask in (
+        jobs.retrieve,
+        jobs.cancel,
+        jobs.pause,
+        jobs.resume,
+        jobs.list_events,
+        jobs.checkpoints.list,
+    ):
         with pytest.raises(openai.NotFoundError):
             ask(name)
     with pytest.raises(openai.NotFoundError):
         jobs.list(after="nothing")
     with pytest.raises(openai.NotFoundError):
         sdk.files.list(after="file-none")
+
+
+def test_a_job_is_paused_and_resumed_however_often_it_is_said(sdk: OpenAI) -> None:
+    jobs = sdk.fine_tuning.jobs
+    file = upload(sdk, chat("what is paused", "this lesson"), name="paused.jsonl")
+    job = jobs.create(model="base", training_file=file)
+    for _ in range(2):
+        assert str(jobs.pause(job.id).status) == "paused"
+    assert jobs.retrieve(job.id).status == jobs.pause(job.id).status
+    for _ in range(2):
+        assert jobs.resume(job.id).status in ("queued", "validating_files", "running")
+    jobs.cancel(job.id)
+    for ask in (jobs.pause, jobs.resume):
+        with pytest.raises(openai.ConflictError, match="already ended"):
+            ask(job.id)
 
 
 def test_checkpoints_are_those_on_disk(sdk: OpenAI, daemon: Daemon) -> None:
@@ -222,7 +244,7 @@ def test_checkpoints_are_those_on_disk(sdk: OpenAI, daemon: Daemon) -> None:
         folder = daemon.paths.job(number) / "checkpoints" / str(step)
         folder.mkdir(parents=True)
         progress = {"step": step, "loss": 0.5, "held_out_nll": nll}
-        (folder / "progress.json").write_text(json.dumps(progress))
+        (folder / "progress.json").write_text(json.dumps({"progress": progress}))
     newest, older = sdk.fine_tuning.jobs.checkpoints.list(job.id, limit=1)  # page by page
     assert (newest.id, older.id) == (f"ftckpt-{number}-40", f"ftckpt-{number}-20")
     assert (newest.step_number, newest.fine_tuning_job_id) == (40, job.id)

@@ -126,6 +126,18 @@ async def cancel(name: str, services: Wired) -> JobObject:
     return await services.tuning.cancel(number_in(name, "ftjob"))
 
 
+@router.post("/v1/fine_tuning/jobs/{name}/pause")
+async def pause(name: str, services: Wired) -> JobObject:
+    """Stop a job where it is, until it is resumed; jobs behind it wait."""
+    return await services.tuning.pause(number_in(name, "ftjob"))
+
+
+@router.post("/v1/fine_tuning/jobs/{name}/resume")
+async def resume(name: str, services: Wired) -> JobObject:
+    """Let a paused job go on from where it was."""
+    return await services.tuning.resume(number_in(name, "ftjob"))
+
+
 @router.get("/v1/fine_tuning/jobs/{name}/events")
 async def events(
     name: str, services: Wired, after: str | None = None, limit: Limit = 20
