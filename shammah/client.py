@@ -15,6 +15,7 @@ from httpx_sse import EventSource
 from pydantic import BaseModel
 
 from shammah import errors
+from shammah.completions import Usage
 from shammah.errors import DaemonUnreachable, ShammahError
 from shammah.protocol import (
     AddBaseRequest,
@@ -31,7 +32,6 @@ from shammah.protocol import (
     ForgetReceipt,
     ForgetRequest,
     Health,
-    Inbox,
     InboxItem,
     JobEvent,
     JobView,
@@ -41,7 +41,6 @@ from shammah.protocol import (
     Status,
     StepView,
     TrainRequest,
-    Usage,
     UseBaseRequest,
     VersionView,
     VoteRequest,
@@ -148,7 +147,7 @@ class Client:
 
     def inbox(self) -> list[InboxItem]:
         """What waits for the user's word, the most urgent kind first."""
-        return self._call(Inbox, "GET", "/api/inbox").data
+        return self._list(InboxItem, "/api/inbox")
 
     def settle(self, first_id: int, second_id: int, holds_id: int | None) -> None:
         """Which of two examples that ask the same holds; None where both do."""

@@ -27,18 +27,22 @@ from shammah_daemon.corrections import Corrections
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.database import Database
 from shammah_daemon.forgetting import Forgetting
+from shammah_daemon.guest import Guest
 from shammah_daemon.hub import Hub
 from shammah_daemon.inbox import Inbox
 from shammah_daemon.joblog import JobLog
 from shammah_daemon.judging import Judging
 from shammah_daemon.learning import Learning
 from shammah_daemon.lifecycle import listening, only_daemon
+from shammah_daemon.metrics import Metrics
 from shammah_daemon.models import Models
+from shammah_daemon.naming import Naming
 from shammah_daemon.pipeline import Pipeline
 from shammah_daemon.services import Services
 from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
+from shammah_daemon.text import Text
 from shammah_daemon.unlearned import Unlearned
 
 #: How long running answers may take to finish when the daemon is told to stop.
@@ -107,7 +111,11 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     models = Models(paths, database, bases, serving, supervisor)
     aftercare = Aftercare(config.learning, database, models)
     learning = Learning(config, database, serving, aftercare, anticipation, supervisor.submit)
-    chat = Chat(config.chat, serving, database, Corrections(config.learning, database))
+    metrics = Metrics()
+    guest = Guest(config.engine, models, serving, courtesy)
+    naming = Naming(database, serving, guest)
+    corrections = Corrections(config.learning, database)
+    chat = Chat(config.chat, naming, database, corrections, metrics)
     supervisor.on_finished = learning.start_if_due
     return Services(
         paths=paths,
@@ -122,7 +130,11 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         anticipation=anticipation,
         bases=bases,
         models=models,
-        comparing=Comparing(config, database, models, serving, courtesy),
+        comparing=Comparing(config.chat, database, guest),
+        naming=naming,
+        guest=guest,
+        text=Text(config.chat, naming, metrics),
+        metrics=metrics,
         supervisor=supervisor,
         started=time.monotonic(),
     )

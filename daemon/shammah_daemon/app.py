@@ -11,8 +11,9 @@ from fastapi import FastAPI
 
 from shammah import __version__
 from shammah.errors import ShammahError
-from shammah_daemon import failures
-from shammah_daemon.routes import chat, inbox, jobs, learning, system, turns
+from shammah_daemon import document, failures
+from shammah_daemon.measuring import Measuring
+from shammah_daemon.routes import chat, inbox, jobs, learning, models, system, text, turns
 from shammah_daemon.services import Services
 
 log = structlog.get_logger()
@@ -38,13 +39,16 @@ def create(build: Callable[[], Services]) -> FastAPI:
             await asyncio.gather(*background, return_exceptions=True)
             await services.anticipation.close()
             await services.bases.close()
+            await services.guest.close()
             await services.serving.close()
             services.database.close()
 
     app = FastAPI(title="Shammah", version=__version__, lifespan=lifespan)
     failures.install(app)
-    for module in (chat, turns, learning, inbox, jobs, system):
+    for module in (models, chat, text, turns, learning, inbox, jobs, system):
         app.include_router(module.router)
+    app.add_middleware(Measuring)
+    document.install(app)
     return app
 
 

@@ -14,14 +14,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse
 
+from shammah.completions import ChatMessage, ChatRequest, Usage
 from shammah.errors import EngineCrashed, NotFound, ShammahError
 from shammah.paths import Paths
 from shammah.protocol import (
     BaseView,
     ChatChoice,
     ChatCompletion,
-    ChatMessage,
-    ChatRequest,
     ComparedAnswer,
     CompareRequest,
     Comparison,
@@ -36,17 +35,16 @@ from shammah.protocol import (
     ForgetReceipt,
     ForgetRequest,
     Health,
-    Inbox,
     InboxItem,
     JobEvent,
     JobView,
+    Listing,
     RollbackRequest,
     SettleRequest,
     ShammahInfo,
     Status,
     StepView,
     TrainRequest,
-    Usage,
     UseBaseRequest,
     VersionView,
     VoteRequest,
@@ -220,8 +218,8 @@ def build(paths: Paths) -> FastAPI:
         )
 
     @app.get("/api/inbox")
-    async def inbox() -> Inbox:
-        return Inbox(data=_inbox(state))
+    async def inbox() -> Listing[InboxItem]:
+        return Listing(data=_inbox(state))
 
     @app.post("/api/inbox/settle")
     async def settle(request: SettleRequest) -> Response:
