@@ -16,6 +16,7 @@ from httpx_sse import EventSource
 from pydantic import BaseModel
 
 from shammah import errors, token
+from shammah.completions import Usage
 from shammah.errors import ConfigError, DaemonUnreachable, ShammahError
 from shammah.paths import Paths
 from shammah.protocol import (
@@ -42,7 +43,6 @@ from shammah.protocol import (
     HistorySpan,
     ImportReceipt,
     ImportRequest,
-    Inbox,
     InboxItem,
     Integrity,
     JobEvent,
@@ -58,7 +58,6 @@ from shammah.protocol import (
     Status,
     StepView,
     TrainRequest,
-    Usage,
     UseBaseRequest,
     VersionView,
     VoteRequest,
@@ -213,7 +212,7 @@ class Client:
 
     def inbox(self) -> list[InboxItem]:
         """What waits for the user's word, the most urgent kind first."""
-        return self._call(Inbox, "GET", "/api/inbox").data
+        return self._list(InboxItem, "/api/inbox")
 
     def settle(self, first_id: int, second_id: int, holds_id: int | None) -> None:
         """Which of two examples that ask the same holds; None where both do."""

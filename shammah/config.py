@@ -35,6 +35,9 @@ class EngineConfig(Section):
     threads: int = Field(0, ge=0, description="threads for llama.cpp; 0 means one per core")
     gpu_layers: int = Field(-1, ge=-1, description="layers on the GPU; -1 means all that fit")
     slots: int = Field(4, ge=1, le=64, description="answers generated at the same time")
+    second_idle_seconds: int = Field(
+        180, ge=1, description="how long a version that is not active stays loaded when unasked"
+    )
 
 
 class ChatConfig(Section):

@@ -5,6 +5,7 @@ ShammahError
 │   ├── ConfigError         a key or value of config.toml
 │   └── BadRequest          a file or an option of OpenAI's that is refused  HTTP 400
 ├── NotFound                no turn, example, job, version, base by that id   HTTP 404
+│   └── ModelNotFound       no model by that name
 ├── Conflict                not possible in the present state              HTTP 409
 ├── DaemonUnreachable       nothing answers on the socket                  exit 3
 ├── Refused                 a request that the daemon does not let in      HTTP 403
@@ -41,6 +42,8 @@ class ShammahError(Exception):
 
     exit_code = 1
     http_status = 500
+    code: str | None = None  # OpenAI's, where it has one that clients look for
+    param: str | None = None  # the field that is meant
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -72,6 +75,13 @@ class NotFound(ShammahError):
     """No record by that id."""
 
     http_status = 404
+
+
+class ModelNotFound(NotFound):
+    """No model by that name."""
+
+    code = "model_not_found"
+    param = "model"
 
 
 class Conflict(ShammahError):
@@ -156,6 +166,7 @@ class PromptTooLong(EngineError):
     """A prompt that does not fit the context even with all older turns dropped."""
 
     http_status = 413
+    code = "context_length_exceeded"
 
 
 class JobError(ShammahError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
+from shammah.completions import ChatMessage, Usage
 from shammah.records import (
     Cause,
     ExampleStatus,
@@ -20,6 +21,14 @@ from shammah.records import (
 
 #: How many bytes of files are in a backup that is sent.
 SIZE_HEADER = "Shammah-Size-Bytes"
+Item = TypeVar("Item")
+
+#: What the store can number.
+Id = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Listing(BaseModel, Generic[Item]):
+    data: list[Item]
 
 
 class ErrorBody(BaseModel):
@@ -37,54 +46,6 @@ class ErrorResponse(BaseModel):
 
 
 # --- chat -------------------------------------------------------------------------------------
-
-
-class ChatMessage(BaseModel):
-    """One message. Content given as OpenAI's list of text parts is joined."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str
-
-    @field_validator("content", mode="before")
-    @classmethod
-    def _join_parts(cls, content: Any) -> Any:
-        if isinstance(content, list):
-            return "".join(part.get("text", "") for part in content if isinstance(part, dict))
-        return "" if content is None else content
-
-
-class StreamOptions(BaseModel):
-    include_usage: bool = False
-
-
-class ChatRequest(BaseModel):
-    """POST /v1/chat/completions. Fields of OpenAI's that have no meaning here are ignored."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    model: str = "shammah"
-    messages: list[ChatMessage] = Field(min_length=1)
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    temperature: float | None = Field(None, ge=0.0, le=5.0)
-    top_p: float | None = Field(None, gt=0.0, le=1.0)
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    session: int | None = None  # Shammah's own: the session that the turn is recorded in
-
-    @property
-    def stop_strings(self) -> list[str]:
-        return [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
-
-
-class Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
 
 
 class ShammahInfo(BaseModel):
@@ -116,18 +77,6 @@ class ChatCompletion(BaseModel):
     shammah: ShammahInfo
 
 
-class ModelCard(BaseModel):
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "shammah"
-
-
-class ModelList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
-
-
 # --- feedback and examples --------------------------------------------------------------------
 
 
@@ -144,7 +93,7 @@ class FixRequest(BaseModel):
     """POST /api/examples/fix: the target of `example_id`, or of the newest feedback."""
 
     correction: str
-    example_id: int | None = None
+    example_id: Id | None = None
 
 
 class FeedbackReceipt(BaseModel):
@@ -232,18 +181,12 @@ class InboxItem(BaseModel):
     secrets: list[str] = []
 
 
-class Inbox(BaseModel):
-    """GET /api/inbox."""
-
-    data: list[InboxItem]
-
-
 class SettleRequest(BaseModel):
     """POST /api/inbox/settle: which of two examples holds; None where both do."""
 
-    first_id: int
-    second_id: int
-    holds_id: int | None = None
+    first_id: Id
+    second_id: Id
+    holds_id: Id | None = None
 
 
 class WhyView(BaseModel):
@@ -428,8 +371,8 @@ class CompareRequest(BaseModel):
     Version 0 is the base of the other version, or the active base.
     """
 
-    first: int | None = None
-    second: int | None = None
+    first: Id | None = None
+    second: Id | None = None
     question: str = Field(min_length=1)
 
 
@@ -449,8 +392,8 @@ class Comparison(BaseModel):
 class VoteRequest(BaseModel):
     """POST /api/versions/votes: which answer of a comparison was better, seen blindly."""
 
-    first: int
-    second: int
+    first: Id
+    second: Id
     better: Preference
 
 
@@ -492,7 +435,7 @@ class PruneReceipt(BaseModel):
 class RollbackRequest(BaseModel):
     """POST /api/versions/rollback: to `version`, or to the one that was active before."""
 
-    version: int | None = None
+    version: Id | None = None
 
 
 class RollbackProposal(BaseModel):

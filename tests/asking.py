@@ -36,9 +36,14 @@ def text_of(completion: ChatCompletion) -> str:
 
 
 def chunks(http: httpx.Client, **body: Any) -> list[dict[str, Any]]:
-    """A stream's chunks, its end checked."""
+    """A chat stream's chunks, its end checked."""
+    return events(http, "/v1/chat/completions", **body)
+
+
+def events(http: httpx.Client, path: str, **body: Any) -> list[dict[str, Any]]:
+    """The chunks of any of OpenAI's streams, its end checked."""
     body = {"model": "shammah", "stream": True, **body}
-    with http.stream("POST", "/v1/chat/completions", json=body) as response:
+    with http.stream("POST", path, json=body) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         *data, last = [event.data for event in EventSource(response).iter_sse() if event.data]
     assert last == "[DONE]"

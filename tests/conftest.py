@@ -28,6 +28,12 @@ StartDaemon = Callable[..., Daemon]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--api-cases", type=int, default=150, help="requests generated from the OpenAPI document"
+    )
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """An empty home that `$SHAMMAH_HOME` names, with no other setting in the environment."""

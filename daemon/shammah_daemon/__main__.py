@@ -39,6 +39,7 @@ from shammah_daemon.doors.tcp import tcp_listener
 from shammah_daemon.ending import GRACE_SECONDS, Ending
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.gpus import Gpus
+from shammah_daemon.guest import Guest
 from shammah_daemon.hardware import Hardware, take
 from shammah_daemon.hub import Hub
 from shammah_daemon.importing import Importing
@@ -47,7 +48,9 @@ from shammah_daemon.joblog import JobLog
 from shammah_daemon.judging import Judging
 from shammah_daemon.learning import Learning
 from shammah_daemon.lifecycle import listening, only_daemon
+from shammah_daemon.metrics import Metrics
 from shammah_daemon.models import Models
+from shammah_daemon.naming import Naming
 from shammah_daemon.notices import Notices
 from shammah_daemon.pipeline import Pipeline
 from shammah_daemon.pruning import Pruning
@@ -58,6 +61,7 @@ from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
 from shammah_daemon.systemd import Systemd
+from shammah_daemon.text import Text
 from shammah_daemon.tuning import FineTuning
 from shammah_daemon.unlearned import Unlearned
 
@@ -158,11 +162,15 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     learning = Learning(
         config, database, serving, aftercare, anticipation, supervisor.submit, conditions.waits
     )
+    metrics = Metrics()
+    guest = Guest(config.engine, models, serving, courtesy)
+    naming = Naming(database, serving, guest)
+    corrections = Corrections(config.learning, database)
+    chat = Chat(config.chat, naming, database, corrections, metrics)
     pruning = Pruning(paths, config.learning.keep_versions, database, models)
     scheduler = Scheduler(
         config.learning.consolidate_at, database, learning.teach_at_night, supervisor.look_again
     )
-    chat = Chat(config.chat, serving, database, Corrections(config.learning, database))
     systemd = Systemd(serving, os.environ)
     notices = Notices(config.notify)
     joblog.observers += [systemd.job_changed, notices.job_changed]
@@ -198,7 +206,11 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         anticipation=anticipation,
         bases=bases,
         models=models,
-        comparing=Comparing(config, database, models, serving, courtesy),
+        comparing=Comparing(config.chat, database, guest),
+        naming=naming,
+        guest=guest,
+        text=Text(config.chat, naming, metrics),
+        metrics=metrics,
         supervisor=supervisor,
         backups=Backups(paths, database),
         systemd=systemd,

@@ -79,7 +79,7 @@ def proposal(store: Store) -> RollbackProposal | None:
     began, *earlier = store.pointer.moves(1 + VERSIONS_BEFORE)
     reason = trouble(
         corrected_again(store, active, began),
-        now=store.feedback.tally(began, None),
+        now=store.feedback.tally(began, None, only=active),
         before=store.feedback.tally(earlier[-1], began),
     )
     if reason is None:

@@ -11,8 +11,9 @@ from fastapi import FastAPI
 
 from shammah import __version__
 from shammah.errors import ShammahError
-from shammah_daemon import failures
+from shammah_daemon import document, failures
 from shammah_daemon.ending import Ending
+from shammah_daemon.measuring import Measuring
 from shammah_daemon.routes import (
     backup,
     chat,
@@ -21,8 +22,10 @@ from shammah_daemon.routes import (
     inbox,
     jobs,
     learning,
+    models,
     sessions,
     system,
+    text,
     tuning,
     turns,
 )
@@ -58,7 +61,9 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
     failures.install(app)
     # What imports comes before what takes an id at the same place.
     for module in (
+        models,
         chat,
+        text,
         turns,
         sessions,
         importing,
@@ -71,6 +76,8 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
         hardware,
     ):
         app.include_router(module.router)
+    app.add_middleware(Measuring)
+    document.install(app)
     return app
 
 

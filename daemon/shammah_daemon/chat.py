@@ -16,18 +16,20 @@ from weakref import WeakSet
 
 import structlog
 
+from shammah.completions import ACTIVE_MODEL, ChatRequest, Sampled
 from shammah.config import ChatConfig
 from shammah.engine.handle import Engine, Finished
 from shammah.engine.requests import Sampling
 from shammah.errors import PromptTooLong, ShammahError
 from shammah.feedback.commands import strip_exchanges
 from shammah.feedback.injection import with_corrections
-from shammah.protocol import ChatRequest
 from shammah.records import Active, Example, Message, Turn
 from shammah.store.erasure import Texts
 from shammah_daemon.corrections import Corrections
 from shammah_daemon.database import Database
-from shammah_daemon.serving import Lease, Serving
+from shammah_daemon.metrics import Metrics
+from shammah_daemon.naming import Naming
+from shammah_daemon.serving import Lease
 
 log = structlog.get_logger()
 
@@ -53,20 +55,22 @@ class Ended:
 
 
 class Chat:
-    """Answers chat requests with the active engine."""
+    """Answers chat requests."""
 
     def __init__(
         self,
         config: ChatConfig,
-        serving: Serving,
+        naming: Naming,
         database: Database,
         corrections: Corrections,
+        metrics: Metrics,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._config = config
-        self._serving = serving
+        self._naming = naming
         self._database = database
         self._corrections = corrections
+        self._metrics = metrics
         self._now = now
         self._saving: set[asyncio.Task[None]] = set()
         self._answering: WeakSet[Recorder] = WeakSet()  # until they are recorded
@@ -76,16 +80,20 @@ class Chat:
         """`Started`, pieces of text, `Ended`. Leaving early stops the engine and keeps the part.
 
         Raises:
+            ModelNotFound: the request names no model.
             NotFound: no such session.
             PromptTooLong: the newest message alone does not fit.
+            UsageError: the JSON schema of the answer cannot be held to.
             EngineError: no engine, or it ended; the turn is recorded with what there is.
         """
         messages = self._history(request)
         if (session := request.session) is not None:
             await self._database.run(lambda store: store.sessions.get(session))
-        async with self._serving.lease() as lease:
-            sampling = self._sampling(request)
-            corrections = await self._corrections.find(messages, lease.active.base)
+        async with self._naming.lease(request.model) as lease:
+            sampling = sampling_of(
+                request, self._config, request.limit, await _grammar(request, lease.engine)
+            )
+            corrections = await self._find_corrections(request.model, messages, lease.active)
             fitted = await fit(lease, messages, sampling.max_tokens, corrections)
             turn = Recorder(
                 self._database, lease.active, messages, fitted.injected,
@@ -99,6 +107,7 @@ class Chat:
                     async for part in parts:
                         if isinstance(part, Finished):
                             await turn.save(part.reason, part)
+                            self._metrics.answered(part)
                             yield Ended(part)
                         else:
                             turn.answer += part
@@ -139,15 +148,13 @@ class Chat:
             messages.insert(0, Message(role="system", content=self._config.system))
         return messages
 
-    def _sampling(self, request: ChatRequest) -> Sampling:
-        config = self._config
-        return Sampling(
-            max_tokens=request.max_completion_tokens or request.max_tokens or config.max_tokens,
-            temperature=config.temperature if request.temperature is None else request.temperature,
-            top_p=config.top_p if request.top_p is None else request.top_p,
-            seed=secrets.randbits(31) if request.seed is None else request.seed,
-            stop=request.stop_strings,
-        )
+    async def _find_corrections(
+        self, model: str, messages: list[Message], active: Active
+    ) -> list[Example]:
+        """Nothing is put before the eyes of a version that was asked for by its number."""
+        if model != ACTIVE_MODEL:
+            return []
+        return await self._corrections.find(messages, active.base)
 
 
 class Recorder:
@@ -236,6 +243,27 @@ async def tokens_of(engine: Engine, text: str) -> list[int]:
     return (await engine.tokenize([text], prompt=True))[0]
 
 
+def sampling_of(
+    request: Sampled, config: ChatConfig, max_tokens: int | None, grammar: str = ""
+) -> Sampling:
+    """How the answer is drawn: as the client asks, else as the settings say."""
+    return Sampling(
+        max_tokens=max_tokens or config.max_tokens,
+        temperature=config.temperature if request.temperature is None else request.temperature,
+        top_p=config.top_p if request.top_p is None else request.top_p,
+        seed=secrets.randbits(31) if request.seed is None else request.seed,
+        stop=request.stop_strings,
+        frequency_penalty=request.frequency_penalty or 0.0,
+        presence_penalty=request.presence_penalty or 0.0,
+        grammar=grammar,
+    )
+
+
+async def _grammar(request: ChatRequest, engine: Engine) -> str:
+    schema = request.response_format.schema_of_answer if request.response_format else None
+    return "" if schema is None else await engine.grammar(schema)
+
+
 def _droppable(messages: Sequence[Message]) -> set[int]:
     """Indices of the oldest exchange: up to the next user message, never the newest message."""
     history = [i for i, m in enumerate(messages[:-1]) if m["role"] != "system"]
@@ -245,4 +273,4 @@ def _droppable(messages: Sequence[Message]) -> set[int]:
 
 def _role(role: str) -> str:
     """Roles as chat templates know them."""
-    return {"developer": "system", "tool": "user"}.get(role, role)
+    return {"developer": "system", "tool": "user", "function": "user"}.get(role, role)

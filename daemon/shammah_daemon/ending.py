@@ -69,6 +69,7 @@ class Ending:
         hurry.cancel()
         await services.chat.close()
         await services.notices.close()
+        await services.guest.close()
         await services.serving.close()
         services.database.close()
         services.systemd.close()

@@ -8,21 +8,39 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from shammah.errors import ShammahError
+from shammah.errors import PromptTooLong, ShammahError, UsageError
 from shammah.protocol import ErrorBody, ErrorResponse
 
 log = structlog.get_logger()
 
+#: Where OpenAI's clients look: for them whatever is wrong with a request is 400.
+OPENAI_PATHS = "/v1/"
+
+#: How pydantic begins the message of a validator's ValueError.
+_VALUE_ERROR = "Value error, "
+
 
 def error_response(error: ShammahError) -> ErrorResponse:
     return ErrorResponse(
-        error=ErrorBody(message=error.message, hint=error.hint, type=type(error).__name__)
+        error=ErrorBody(
+            message=error.message,
+            hint=error.hint,
+            type=type(error).__name__,
+            code=error.code,
+            param=error.param,
+        )
     )
 
 
 def response(error: ShammahError) -> JSONResponse:
     """The same, ready to be sent by who is no route."""
     return _json(error_response(error), error.http_status)
+
+
+def status_of(error: type[ShammahError], path: str) -> int:
+    """The HTTP status of an error of this class in the answer to a request for `path`."""
+    refused = issubclass(error, PromptTooLong) or error.http_status == UsageError.http_status
+    return 400 if refused and path.startswith(OPENAI_PATHS) else error.http_status
 
 
 def install(app: FastAPI) -> None:
@@ -33,26 +51,32 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unknown)
 
 
-async def _known(_request: Request, error: ShammahError) -> JSONResponse:
-    return response(error)
+async def _known(request: Request, error: ShammahError) -> JSONResponse:
+    return _json(error_response(error), status_of(type(error), request.url.path))
 
 
-async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     """Names the field, not its value: a value may be a prompt."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"] if part != "body")
+    message = first["msg"].removeprefix(_VALUE_ERROR)
     body = ErrorBody(
-        message=f"{field}: {first['msg']}" if field else first["msg"],
-        type="UsageError",
+        message=f"{field}: {message}" if field else message,
+        type=UsageError.__name__,
         param=field or None,
     )
-    return _json(ErrorResponse(error=body), 422)
+    return _json(ErrorResponse(error=body), status_of(UsageError, request.url.path))
 
 
 async def _http(request: Request, error: HTTPException) -> JSONResponse:
     message = f"{error.detail}: {request.method} {request.url.path}"
     kind = "NotFound" if error.status_code == 404 else "UsageError"
-    return _json(ErrorResponse(error=ErrorBody(message=message, type=kind)), error.status_code)
+    status = error.status_code
+    if status == 400:  # FastAPI's word for a body that is no text at all
+        status = status_of(UsageError, request.url.path)
+    response = _json(ErrorResponse(error=ErrorBody(message=message, type=kind)), status)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _unknown(request: Request, error: Exception) -> JSONResponse:

@@ -147,8 +147,15 @@ class Learning:
 
     async def draft(self, example_id: int) -> Draft:
         """A proposal for the target: the user's note where it states the answer, else the model's
-        second try with the note before its eyes."""
+        second try with the note before its eyes.
+
+        Raises:
+            NotFound: no such example.
+            Conflict: it was forgotten.
+        """
         example = await self._database.run(lambda store: store.examples.get(example_id))
+        if example.status is ExampleStatus.FORGOTTEN:
+            raise Conflict(f"example {example_id} was forgotten: nothing is left to answer")
         proposal = choose(example.note, "", example.rejected)
         if proposal.source == "none":
             second_try = await self._second_try(example)

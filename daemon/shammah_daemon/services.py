@@ -16,12 +16,15 @@ from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
 from shammah_daemon.database import Database
 from shammah_daemon.forgetting import Forgetting
+from shammah_daemon.guest import Guest
 from shammah_daemon.hardware import Hardware
 from shammah_daemon.hub import Hub
 from shammah_daemon.importing import Importing
 from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning
+from shammah_daemon.metrics import Metrics
 from shammah_daemon.models import Models
+from shammah_daemon.naming import Naming
 from shammah_daemon.notices import Notices
 from shammah_daemon.pruning import Pruning
 from shammah_daemon.schedule.conditions import Conditions
@@ -30,6 +33,7 @@ from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
 from shammah_daemon.supervisor import Supervisor
 from shammah_daemon.systemd import Systemd
+from shammah_daemon.text import Text
 from shammah_daemon.tuning import FineTuning
 
 
@@ -53,6 +57,10 @@ class Services:
     bases: Bases
     models: Models
     comparing: Comparing
+    naming: Naming
+    guest: Guest
+    text: Text
+    metrics: Metrics
     supervisor: Supervisor
     backups: Backups
     systemd: Systemd

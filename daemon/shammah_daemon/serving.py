@@ -70,6 +70,7 @@ class Serving:
         self._remark: str | None = None
         self._state: EngineState = "stopped"
         self._tasks: set[asyncio.Task[None]] = set()
+        self._guests = 0  # answers of engines that this class does not know
 
     @property
     def servable(self) -> Servable | None:
@@ -129,6 +130,19 @@ class Serving:
         """Serve with an engine that runs already and is warm, from the next request on."""
         async with self._changing:
             self._install(servable, engine)
+
+    @asynccontextmanager
+    async def sharing_cores(self, guest: Engine) -> AsyncIterator[None]:
+        """While this lasts, `guest` and the active engine compute with half of the threads each."""
+        own = [self._seat.engine] if self._seat else []
+        self._guests += 1
+        try:
+            await _share_cores([guest, *own], shared=True)
+            yield
+        finally:
+            self._guests -= 1
+            if self._guests == 0:
+                self._spawn(_share_cores([guest, *own], shared=False))
 
     def fits_beside(self, size_bytes: int) -> bool:
         """Whether memory holds one more engine with a file of that size."""

@@ -19,9 +19,10 @@ import psutil
 from shammah import coredumps
 from shammah.engine import llama
 from shammah.engine.batcher import WAVE_ROWS, Batcher
-from shammah.engine.llama import BATCH_TOKENS, Context, Entry, Model
-from shammah.engine.requests import parse_generate, parse_score
-from shammah.errors import EngineError, ShammahError
+from shammah.engine.grammar import grammar_of
+from shammah.engine.llama import BATCH_TOKENS, Context, Entry, Model, free
+from shammah.engine.requests import error_message, parse_generate, parse_score
+from shammah.errors import EngineError, PromptTooLong, ShammahError, UsageError
 from shammah.stage import die_with_parent
 
 Message = dict[str, Any]
@@ -47,7 +48,7 @@ class Engine:
         try:
             getattr(self, f"_op_{message['op']}")(message)
         except ShammahError as error:
-            self._answer_error(message, error)
+            self.emit(error_message(message.get("id"), error))
 
     def step(self) -> None:
         """Go on with what is queued.
@@ -60,17 +61,6 @@ class Engine:
     def emit(self, message: Message) -> None:
         self._out.write(json.dumps(message) + "\n")
         self._out.flush()
-
-    def _answer_error(self, message: Message, error: ShammahError) -> None:
-        self.emit(
-            {
-                "id": message.get("id"),
-                "event": "error",
-                "type": type(error).__name__,
-                "message": error.message,
-                "hint": error.hint,
-            }
-        )
 
     def _done(self, message: Message, **fields: Any) -> None:
         self.emit({"id": message["id"], "event": "done", **fields})
@@ -102,6 +92,12 @@ class Engine:
         model = self._loaded()[0]
         tokens = [model.tokenize(t, prompt=message["prompt"]) for t in message["texts"]]
         self._done(message, tokens=tokens, ends_turn=[[*map(model.ends_turn, t)] for t in tokens])
+
+    def _op_grammar(self, message: Message) -> None:
+        """Field: schema. Answers the grammar that a generation with it needs, known to be good."""
+        grammar = grammar_of(message["schema"])
+        free(self._loaded()[0].grammar(grammar))
+        self._done(message, grammar=grammar)
 
     def _op_generate(self, message: Message) -> None:
         self._loaded()[2].generate(parse_generate(message))
@@ -138,22 +134,24 @@ class Engine:
         self._done(message)
 
     def _op_embed(self, message: Message) -> None:
-        """Fields: texts. Answers unit vectors, the mean of the last hidden states: [n, n_embd]."""
+        """Field: text. Answers a unit vector, the mean of the last hidden states: [n_embd]."""
         model = self._loaded()[0]
+        tokens = model.tokenize(message["text"], prompt=True)
+        if not tokens:
+            raise UsageError("an empty text has no embedding")
+        if len(tokens) > BATCH_TOKENS:
+            raise PromptTooLong(
+                f"the text has {len(tokens)} tokens, an embedding takes {BATCH_TOKENS}",
+                hint="embed it in parts",
+            )
         if self._embedder is None:
             self._embedder = Context(
                 model, cells=BATCH_TOKENS, sequences=1, threads=self._threads, embeddings=True
             )
-        vectors = []
-        for text in message["texts"]:
-            tokens = model.tokenize(text, prompt=True)[:BATCH_TOKENS]
-            if not tokens:
-                raise EngineError("cannot embed an empty text")
-            self._embedder.clear()
-            self._embedder.decode([Entry(t, i, (0,), True) for i, t in enumerate(tokens)])
-            vector = self._embedder.pooled_embedding(0)
-            vectors.append((vector / np.linalg.norm(vector)).tolist())
-        self._done(message, vectors=vectors)
+        self._embedder.clear()
+        self._embedder.decode([Entry(t, i, (0,), True) for i, t in enumerate(tokens)])
+        vector = self._embedder.pooled_embedding(0)
+        self._done(message, vector=(vector / np.linalg.norm(vector)).tolist(), tokens=len(tokens))
 
     def _op_stats(self, message: Message) -> None:
         memory = psutil.Process().memory_info().rss

@@ -10,16 +10,16 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shammah.engine.llama import BATCH_TOKENS, Context, Entry, Sampler
-from shammah.engine.requests import Generate, Score, ScoreRow
+from shammah.engine.requests import Generate, Score, ScoreRow, error_message
 from shammah.engine.text import TextStream
-from shammah.errors import EngineError, PromptTooLong
+from shammah.errors import EngineError, PromptTooLong, UsageError
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -176,12 +176,12 @@ class Batcher:
                 return
             self._waiting.popleft()
             cached = self._reuse(slot, request.prompt)
-            sampling = request.sampling
+            sampling = replace(request.sampling, max_tokens=limit)
             slot.answer = Answer(
                 request=request,
                 limit=limit,
                 todo=request.prompt[cached:],
-                sampler=Sampler(sampling.temperature, sampling.top_p, sampling.seed),
+                sampler=Sampler(self._context.model, sampling),
                 text=TextStream(sampling.stop),
                 cached=cached,
                 started=time.monotonic(),
@@ -264,6 +264,9 @@ class Batcher:
     def _sample(self, slot: Slot, answer: Answer, index: int) -> None:
         token = answer.sampler.sample(self._context, index)
         slot.used = self._step
+        if token is None:
+            self._fail(slot, answer)
+            return
         if answer.first_token is None:
             answer.first_token = time.monotonic()
         if answer.request.sampling.score:
@@ -281,6 +284,13 @@ class Batcher:
             self._finish(slot, "stop")
         elif answer.generated >= answer.limit:
             self._finish(slot, "length")
+
+    def _fail(self, slot: Slot, answer: Answer) -> None:
+        """The grammar leads nowhere: no token of this model may follow."""
+        slot.answer = None
+        answer.sampler.close()
+        error = UsageError("no text matches the JSON schema", hint="does it contradict itself?")
+        self._emit(error_message(answer.request.id, error))
 
     def _finish(self, slot: Slot, reason: str) -> None:
         answer = slot.answer

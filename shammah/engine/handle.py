@@ -57,6 +57,14 @@ class Scored:
         return sum(self.nll) / len(self.nll)
 
 
+@dataclass(frozen=True)
+class Embedding:
+    """The direction of one text."""
+
+    vector: list[float]  # of length 1
+    tokens: int  # of the text
+
+
 class Engine:
     """One running engine child with one model loaded.
 
@@ -187,10 +195,24 @@ class Engine:
             for tokens, ends in zip(answer["tokens"], answer["ends_turn"], strict=True)
         ]
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Unit vectors, one a text."""
-        vectors: list[list[float]] = (await self._ask("embed", texts=list(texts)))["vectors"]
-        return vectors
+    async def embed(self, text: str) -> Embedding:
+        """One text at a time, so that answers go on between two.
+
+        Raises:
+            UsageError: the text is empty.
+            PromptTooLong: it has more tokens than one batch.
+        """
+        answer = await self._ask("embed", text=text)
+        return Embedding(answer["vector"], answer["tokens"])
+
+    async def grammar(self, schema: dict[str, Any]) -> str:
+        """The grammar that holds an answer to a JSON schema, for `Sampling.grammar`.
+
+        Raises:
+            UsageError: the schema cannot be turned into one.
+        """
+        grammar: str = (await self._ask("grammar", schema=schema))["grammar"]
+        return grammar
 
     async def attach(self, adapter: Path, scale: float = 1.0) -> None:
         """Put a GGUF LoRA on the model, from the next token on."""

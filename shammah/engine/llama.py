@@ -17,6 +17,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from shammah.engine.requests import Sampling
 from shammah.errors import BaseModelError, EngineError
 
 #: Tokens that one llama_decode call may carry.
@@ -85,6 +86,17 @@ class Model:
             if count >= 0:
                 return buffer.raw[:count]
             size = -count
+
+    def grammar(self, text: str) -> Any:
+        """A sampler that lets only text through that matches the GBNF `text`; the caller frees it.
+
+        Raises:
+            EngineError: llama.cpp cannot read the grammar.
+        """
+        sampler = llama_cpp.llama_sampler_init_grammar(self._vocab, text.encode(), b"root")
+        if not sampler:
+            raise EngineError("llama.cpp cannot read the grammar")
+        return sampler
 
     def ends_turn(self, token: int) -> bool:
         return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
@@ -233,28 +245,101 @@ class Context:
 
 
 class Sampler:
-    """Chooses the next token. Temperature 0 is greedy."""
+    """Chooses the next token. Temperature 0 is greedy.
 
-    def __init__(self, temperature: float, top_p: float, seed: int) -> None:
+    Raises:
+        EngineError: llama.cpp cannot read the grammar.
+    """
+
+    def __init__(self, model: Model, sampling: Sampling) -> None:
+        self._grammar = model.grammar(sampling.grammar) if sampling.grammar else None
         params = llama_cpp.llama_sampler_chain_default_params()
         self._chain = llama_cpp.llama_sampler_chain_init(params)
-        if temperature <= 0:
-            steps = [llama_cpp.llama_sampler_init_greedy()]
-        else:
-            steps = [
-                llama_cpp.llama_sampler_init_top_p(top_p, 1),
-                llama_cpp.llama_sampler_init_temp(temperature),
-                llama_cpp.llama_sampler_init_dist(seed & 0xFFFFFFFF),
-            ]
-        for step in steps:
+        for step in _steps(model, sampling):
             llama_cpp.llama_sampler_chain_add(self._chain, step)
 
-    def sample(self, context: Context, index: int) -> int:
-        """The token after entry `index` of the last batch."""
-        return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, index))
+    def sample(self, context: Context, index: int) -> int | None:
+        """The token after entry `index` of the last batch; None where the grammar allows none."""
+        if self._grammar is None:
+            return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, index))
+        logits = context.logits(index)
+        token = self._choose(_Candidates(logits))
+        if not self._allows(token):
+            candidates = _Candidates(logits)
+            llama_cpp.llama_sampler_apply(self._grammar, candidates.pointer)
+            if not candidates.any_possible:  # to accept one all the same would end the process
+                return None
+            token = self._choose(candidates)
+        llama_cpp.llama_sampler_accept(self._grammar, token)
+        llama_cpp.llama_sampler_accept(self._chain, token)
+        return token
+
+    def _choose(self, candidates: _Candidates) -> int:
+        llama_cpp.llama_sampler_apply(self._chain, candidates.pointer)
+        return candidates.selected
+
+    def _allows(self, token: int) -> bool:
+        """Whether the grammar takes `token`. To ask for one is much cheaper than for all, and to
+        draw anew only what was refused gives the same distribution."""
+        alone = _Candidates(np.zeros(1, np.float32), first=token)
+        llama_cpp.llama_sampler_apply(self._grammar, alone.pointer)
+        return alone.any_possible
 
     def close(self) -> None:
-        llama_cpp.llama_sampler_free(self._chain)
+        free(self._chain)
+        if self._grammar is not None:
+            free(self._grammar)
+
+
+def free(sampler: Any) -> None:
+    llama_cpp.llama_sampler_free(sampler)
+
+
+def _steps(model: Model, sampling: Sampling) -> list[Any]:
+    """llama.cpp's samplers, in the order in which they are applied."""
+    steps = []
+    if sampling.frequency_penalty or sampling.presence_penalty:
+        steps.append(
+            llama_cpp.llama_sampler_init_penalties(
+                model.vocabulary_size, sampling.max_tokens, 1.0,
+                sampling.frequency_penalty, sampling.presence_penalty,
+            )
+        )  # fmt: skip
+    if sampling.temperature <= 0:
+        return [*steps, llama_cpp.llama_sampler_init_greedy()]
+    return [
+        *steps,
+        llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1),
+        llama_cpp.llama_sampler_init_temp(sampling.temperature),
+        llama_cpp.llama_sampler_init_dist(sampling.seed & 0xFFFFFFFF),
+    ]
+
+
+class _Candidates:
+    """Tokens from `first` on with their logits, as samplers narrow them down."""
+
+    def __init__(self, logits: NDArray[np.float32], first: int = 0) -> None:
+        self._items = np.zeros(len(logits), dtype=_CANDIDATE)
+        self._items["id"] = first + np.arange(len(logits))
+        self._items["logit"] = logits
+        data = self._items.ctypes.data_as(llama_cpp.llama_token_data_p)
+        self._array = llama_cpp.llama_token_data_array(data, len(logits), -1, False)
+
+    @property
+    def pointer(self) -> Any:
+        return ctypes.byref(self._array)
+
+    @property
+    def any_possible(self) -> bool:
+        return bool(np.isfinite(self._items["logit"]).any())
+
+    @property
+    def selected(self) -> int:
+        return int(self._array.data[self._array.selected].id)
+
+
+#: llama_token_data.
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
 def _file_type_name(number: str) -> str:

@@ -18,6 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from shammah.errors import ShammahError
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -29,6 +31,9 @@ class Sampling:
     seed: int = 0
     stop: list[str] = field(default_factory=list)
     score: bool = False  # also tell the mean NLL of the tokens drawn, the end of turn included
+    frequency_penalty: float = 0.0  # taken off a token's logit for each time it was drawn before
+    presence_penalty: float = 0.0  # taken off once
+    grammar: str = ""  # GBNF that the answer must match; empty: anything
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,17 @@ class Score:
     id: int
     rows: list[ScoreRow]
     top: int = 0
+
+
+def error_message(number: int | None, error: ShammahError) -> dict[str, Any]:
+    """The answer to request `number` that failed."""
+    return {
+        "id": number,
+        "event": "error",
+        "type": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+    }
 
 
 def parse_generate(message: dict[str, Any]) -> Generate:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shammah.client import ChatChunk, Client
+from shammah.completions import Usage
 from shammah.config import ChatConfig
 from shammah.errors import JobError, NotFound, ShammahError, UsageError
 from shammah.protocol import (
@@ -17,7 +18,6 @@ from shammah.protocol import (
     JobEvent,
     JobView,
     ShammahInfo,
-    Usage,
     WhyView,
 )
 from shammah.records import JobState, LessonMode, Level, Message, Preference, Verdict

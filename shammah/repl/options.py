@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from shammah.completions import ChatRequest
 from shammah.errors import UsageError
-from shammah.protocol import ChatRequest
 
 #: What can be set, and what it means; config.toml has the lasting values of the first three.
 MEANINGS = {

@@ -55,16 +55,22 @@ class FeedbackTable:
         row = self._connection.row("SELECT * FROM feedback ORDER BY id DESC LIMIT 1")
         return _feedback(row) if row else None
 
-    def tally(self, since: str, until: str | None) -> Tally:
-        """Answers from `since` on, before `until`, and how many the newest word calls critical."""
+    def tally(self, since: str, until: str | None, only: Active | None = None) -> Tally:
+        """Answers from `since` on, before `until`, and how many the newest word calls critical.
+
+        Args:
+            only: answers of this version; others can be asked by name beside it.
+        """
+        of_one = "AND turns.base = ? AND turns.version = ?" if only else ""
         [row] = self._connection.rows(
             f"""
             SELECT count(*) AS answers, count(*) FILTER (WHERE level = 'critical') AS critical
-            {_TURNS} WHERE turns.created_at >= ? AND (? IS NULL OR turns.created_at < ?)
+            {_TURNS} WHERE turns.created_at >= ? AND (? IS NULL OR turns.created_at < ?) {of_one}
             """,
             since,
             until,
             until,
+            *((only.base, only.version) if only else ()),
         )
         return Tally(**row)
 

@@ -51,6 +51,11 @@ class Jobs:
             raise NotFound(f"no job {job_id}", hint="'shammah jobs list' shows them")
         return _job(row)
 
+    def counts(self) -> dict[JobState, int]:
+        """How many there are in every state that occurs."""
+        rows = self._connection.rows("SELECT state, count(*) AS number FROM jobs GROUP BY state")
+        return {JobState(row["state"]): row["number"] for row in rows}
+
     def unfinished(self) -> list[Job]:
         """Oldest first."""
         rows = self._connection.rows("SELECT * FROM jobs WHERE finished_at IS NULL ORDER BY id")

@@ -30,16 +30,18 @@ class Book:
         self._turns = 0
 
     def say(
-        self, question: str, answer: str, level: Level | None, target: str | None = None
-    ) -> None:
-        """The active version answers, and the user says what of it."""
+        self, question: str, answer: str, level: Level | None, target: str | None = None,
+        version: int | None = None,
+    ) -> None:  # fmt: skip
+        """The active version answers, or the one that was named, and the user says what of it."""
         self._clock.advance(1)
         self._turns += 1
         active = self.store.pointer.active()
         assert active is not None
         turn = Turn(
             id=f"turn-{self._turns}", created_at=self._clock.now.isoformat(), base=active.base,
-            version=active.version, messages=[Message(role="user", content=question)],
+            version=active.version if version is None else version,
+            messages=[Message(role="user", content=question)],
             answer=answer, finish_reason="stop", prompt_tokens=1, completion_tokens=1,
         )  # fmt: skip
         self.store.turns.add(turn)
@@ -115,6 +117,17 @@ def test_a_clear_rise_of_critical_feedback_is_reason_enough(book: Book) -> None:
     found = proposal(book.store)
     assert found is not None
     assert found.reason == "4 of its 8 answers were marked critical, 3 of 63 before"
+
+
+def test_what_was_asked_of_another_version_does_not_speak_against_the_active_one(
+    book: Book,
+) -> None:
+    for number in range(60):
+        book.say(f"Question {number}?", "Fine.", None)
+    book.teach()
+    for number in range(8):
+        book.say(f"Another question {number}?", "Nonsense.", Level.CRITICAL, version=0)
+    assert proposal(book.store) is None
 
 
 def test_a_version_that_the_user_chose_again_begins_anew(book: Book) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,9 @@ from shammah.errors import BaseModelError, PromptTooLong, UsageError
 from tests.asking import QUESTION, SMALL_CONTEXT, answered, assistant, chunks, text_of, user
 from tests.conftest import StartDaemon
 from tests.running import TINY, Daemon, furnish, home_in
+
+PICTURE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+GHOST = {"type": "json_schema", "json_schema": {"name": "g", "schema": {"type": "ghost"}}}
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +89,90 @@ def test_content_as_text_parts_is_joined(http: httpx.Client, client: Client) -> 
     assert data["choices"][0]["message"]["content"] == text_of(answered(client))
 
 
-def test_there_is_one_model(http: httpx.Client) -> None:
-    data = http.get("/v1/models").json()
-    assert data["object"] == "list"
-    assert [card["id"] for card in data["data"]] == ["shammah"]
-
-
 def test_requests_at_the_same_time_are_all_answered(client: Client) -> None:
     with ThreadPoolExecutor(12) as pool:
         found = list(pool.map(lambda n: answered(client, f"{QUESTION} {n}"), range(12)))
     assert len({completion.id for completion in found}) == 12
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_stop_string_ends_the_answer_wherever_tokens_end(
+    http: httpx.Client, client: Client, as_list: bool
+) -> None:
+    whole = text_of(answered(client, max_tokens=12))
+    stop = whole[len(whole) // 2 :][:5]
+    asked: Any = ["never said", stop] if as_list else stop
+    streamed = chunks(http, messages=user(), max_tokens=12, stop=asked)
+    text = "".join(c["choices"][0]["delta"].get("content", "") for c in streamed)
+    assert text == whole[: whole.index(stop)]
+    assert streamed[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_seed_brings_a_drawn_answer_again(client: Client) -> None:
+    def drawn(seed: int) -> str:
+        return text_of(client.chat(user(), max_tokens=8, temperature=1.5, top_p=0.9, seed=seed))
+
+    assert drawn(-7) == drawn(-7) != drawn(8)
+
+
+def test_the_answer_matches_the_schema_that_was_asked_for(http: httpx.Client) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"word": {"enum": ["yes", "no"]}, "n": {"type": "integer"}},
+        "required": ["word", "n"],
+    }
+    form = {
+        "type": "json_schema",
+        "json_schema": {"name": "vote", "strict": True, "schema": schema},
+    }
+    streamed = chunks(http, messages=user(), max_tokens=60, response_format=form)
+    answer = json.loads("".join(c["choices"][0]["delta"].get("content", "") for c in streamed))
+    assert answer["word"] in ("yes", "no")
+    assert isinstance(answer["n"], int)
+
+
+def test_json_that_reaches_its_limit_is_cut_and_says_so(http: httpx.Client) -> None:
+    form = {"type": "json_object"}
+    body = {"messages": user(), "max_tokens": 3, "response_format": form}
+    [choice] = http.post("/v1/chat/completions", json=body).json()["choices"]
+    assert choice["message"]["content"].startswith("{")
+    assert choice["finish_reason"] == "length"
+
+
+def test_what_has_no_meaning_here_is_ignored(http: httpx.Client, client: Client) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    called = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    body = {
+        "messages": [
+            *user(),
+            {"role": "assistant", "content": None, "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "1", "content": "2"},
+        ],
+        "max_tokens": 6,
+        "tools": [tool],
+        "tool_choice": "auto",
+        "user": "me",
+        "invented": {"by": "nobody"},
+        "n": 1,
+        "logprobs": False,
+        "stop": None,
+        "stream": None,
+    }
+    answer = http.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200
+    plain = [*user(), assistant(""), *user("2")]
+    content = answer.json()["choices"][0]["message"]["content"]
+    assert content == text_of(client.chat(plain, max_tokens=6))
+
+
+def test_feedback_is_given_in_parts_and_in_a_stream(http: httpx.Client, client: Client) -> None:
+    completion = answered(client, "Which tea is served?")
+    marked = [*user("Which tea is served?"), assistant(text_of(completion))]
+    parts = [{"type": "text", "text": "/critical "}, {"type": "text", "text": "wrong"}]
+    found = chunks(http, messages=[*marked, {"role": "user", "content": parts}])
+    assert {chunk["id"] for chunk in found} == {completion.id}
+    assert found[-1]["shammah"]["feedback"]["level"] == "critical"
+    assert "Recorded as critical" in found[0]["choices"][0]["delta"]["content"]
 
 
 # errors
@@ -103,11 +181,19 @@ def test_requests_at_the_same_time_are_all_answered(client: Client) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "kind"),
     [
-        ({"model": "gpt-4", "messages": user()}, 404, "NotFound"),
-        ({"model": "shammah", "messages": []}, 422, "UsageError"),
-        ({"model": "shammah"}, 422, "UsageError"),
-        ({"model": "shammah", "messages": user(), "temperature": -1}, 422, "UsageError"),
-        ({"model": "shammah", "messages": [{"role": "judge", "content": ""}]}, 422, "UsageError"),
+        ({"model": "gpt-4", "messages": user()}, 404, "ModelNotFound"),
+        ({"model": "shammah", "messages": []}, 400, "UsageError"),
+        ({"model": "shammah"}, 400, "UsageError"),
+        ({"model": "shammah", "messages": user(), "temperature": -1}, 400, "UsageError"),
+        ({"model": "shammah", "messages": [{"role": "judge", "content": ""}]}, 400, "UsageError"),
+        ({"messages": user(), "n": 2}, 400, "UsageError"),
+        ({"messages": user(), "logprobs": True}, 400, "UsageError"),
+        ({"messages": user(), "stop": list("abcde")}, 400, "UsageError"),
+        ({"messages": user(), "seed": 2**70}, 400, "UsageError"),
+        ({"messages": user("word " * 2100)}, 400, "PromptTooLong"),
+        ({"messages": user(), "response_format": {"type": "json_schema"}}, 400, "UsageError"),
+        ({"messages": user(), "response_format": GHOST}, 400, "UsageError"),
+        ({"messages": [{"role": "user", "content": PICTURE}]}, 400, "UsageError"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -124,8 +210,11 @@ def test_a_bad_request_is_an_error_in_openais_shape(
 
 def test_an_unknown_path_and_broken_json_are_errors_too(http: httpx.Client) -> None:
     assert http.get("/v1/nothing").json()["error"]["type"] == "NotFound"
+    wrong = http.get("/v1/chat/completions")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert wrong.json()["error"]["message"]
     response = http.post("/v1/chat/completions", content=b"{not json")
-    assert response.status_code == 422
+    assert response.status_code == 400
     assert response.json()["error"]["message"]
 
 

@@ -41,7 +41,6 @@ def test_the_version_before_and_the_active_one_answer_as_they_do_in_the_chat(
     assert (found.second.version, found.second.text) == (1, TARGET)
     turned = client.compare(QUESTION, 1, 0)
     assert (turned.first, turned.second) == (found.second, found.first)
-    assert len(daemon.children("shammah.engine")) == 1
     assert text_of(client.chat(user(QUESTION))) == TARGET
 
 

@@ -200,6 +200,8 @@ def test_a_forgotten_example_is_final_and_its_turn_takes_no_feedback(client: Cli
     with pytest.raises(NotFound, match="no answer yet"):
         client.feedback(Level.GOOD)
     assert client.forget(example_id).also_in == []  # again, and nothing happens
+    with pytest.raises(Conflict, match="nothing is left"):
+        client.draft(example_id)
 
 
 def test_another_example_with_the_same_words_stays_and_is_named(client: Client) -> None:

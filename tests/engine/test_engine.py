@@ -22,7 +22,7 @@ from shammah.engine.handle import Engine, Finished
 from shammah.engine.llama import Model
 from shammah.engine.requests import Sampling, ScoreRow
 from shammah.engine.text import TextStream
-from shammah.errors import BaseModelError, EngineCrashed, EngineError, PromptTooLong
+from shammah.errors import BaseModelError, EngineCrashed, EngineError, PromptTooLong, UsageError
 from shammah.publish.adapter import read_adapter, write_adapter
 from tests.publish.adapters import random_tensors, write_peft
 
@@ -355,15 +355,79 @@ async def test_a_file_that_is_no_adapter_is_refused(tiny: Engine, tiny_base: Pat
 
 
 async def test_embeddings_are_unit_vectors_of_their_texts(engine: Engine) -> None:
-    one, again, other = await engine.embed(["Rain falls.", "Rain falls.", "Two plus two is four."])
-    assert math.hypot(*one) == pytest.approx(1)
-    assert one == pytest.approx(again)
-    assert one != pytest.approx(other, abs=0.01)
+    texts = ["Rain falls.", "Rain falls.", "Two plus two is four."]
+    one, again, other = [await engine.embed(text) for text in texts]
+    assert math.hypot(*one.vector) == pytest.approx(1)
+    assert one.vector == pytest.approx(again.vector)
+    assert one.vector != pytest.approx(other.vector, abs=0.01)
+    assert one.tokens == len(await tokens(engine, texts[0]))
 
 
-async def test_an_empty_text_has_no_embedding(tiny: Engine) -> None:
-    with pytest.raises(EngineError, match="empty text"):
-        await tiny.embed([""])
+async def test_a_text_that_has_no_embedding_is_refused(tiny: Engine) -> None:
+    with pytest.raises(UsageError, match="empty text"):
+        await tiny.embed("")
+    with pytest.raises(PromptTooLong, match="takes 512"):
+        await tiny.embed("word " * 600)
+
+
+# what may be written
+
+
+ANSWER = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "maxLength": 12},
+        "rain": {"enum": ["never", "often"]},
+        "days": {"type": "array", "items": {"type": "integer"}, "maxItems": 3},
+    },
+    "required": ["city", "rain", "days"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+async def test_an_answer_matches_its_schema(engine: Engine, temperature: float) -> None:
+    grammar = await engine.grammar(ANSWER)
+    sampling = Sampling(max_tokens=200, temperature=temperature, seed=5, grammar=grammar)
+    text, finished = await engine.answer(await tokens(engine, ASKED), sampling)
+    assert finished.reason == "stop"
+    answer = json.loads(text)
+    assert list(answer) == ["city", "rain", "days"]
+    assert answer["rain"] in ("never", "often")
+    assert len(answer["days"]) <= 3
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "ghost"},
+        {"$ref": "https://example.org/schema.json"},
+        {"type": "array", "items": {"type": "null"}, "maxItems": 10**9},
+        {"type": "string", "pattern": "^a{1000000}$"},
+        {"description": "x" * 20_000},
+        {"type": "string", "pattern": "^[z-a$"},
+    ],
+)
+async def test_a_schema_that_is_no_grammar_is_refused(tiny: Engine, schema: object) -> None:
+    with pytest.raises(UsageError, match="cannot be turned into a grammar"):
+        await tiny.grammar(schema)  # type: ignore[arg-type]
+    assert (await greedy(tiny))[0]
+
+
+async def test_a_schema_that_nothing_matches_ends_the_answer_not_the_engine(tiny: Engine) -> None:
+    sampling = Sampling(max_tokens=9, grammar='root ::= "a" [^\\U00000000-\\U0010FFFF]')
+    with pytest.raises(UsageError, match="no text matches"):
+        await tiny.answer(await tokens(tiny, ASKED), sampling)
+    assert (await greedy(tiny))[0]
+
+
+async def test_penalties_keep_an_answer_from_repeating_itself(tiny: Engine) -> None:
+    prompt = await tokens(tiny, ASKED)
+    grammar = 'root ::= ("a" | "b" | "c" | "d")+'
+    plain, _ = await tiny.answer(prompt, Sampling(max_tokens=4, grammar=grammar))
+    sampling = Sampling(max_tokens=4, grammar=grammar, presence_penalty=2.0, frequency_penalty=9.0)
+    varied, _ = await tiny.answer(prompt, sampling)
+    assert len(set(varied)) > len(set(plain))
 
 
 # what goes wrong

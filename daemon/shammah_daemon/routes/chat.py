@@ -1,66 +1,51 @@
-"""/v1/models and /v1/chat/completions, in OpenAI's shape."""
+"""/v1/chat/completions, in OpenAI's shape."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from fastapi import APIRouter
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Request
+from sse_starlette import EventSourceResponse
 
+from shammah.completions import ChatMessage, ChatRequest, Usage
 from shammah.engine.handle import Finished
-from shammah.errors import NotFound, ShammahError
+from shammah.errors import ShammahError
 from shammah.feedback.commands import FeedbackCommand, FixCommand, parse
-from shammah.protocol import (
-    ChatChoice,
-    ChatCompletion,
-    ChatMessage,
-    ChatRequest,
-    ModelCard,
-    ModelList,
-    ShammahInfo,
-    Usage,
-)
+from shammah.protocol import ChatChoice, ChatCompletion, ShammahInfo
 from shammah.records import Active, Message
 from shammah_daemon.chat import Ended, Started
-from shammah_daemon.failures import error_response
+from shammah_daemon.document import STREAM, errors
+from shammah_daemon.routes.replies import sse, unless_gone
 from shammah_daemon.services import Services, Wired
 
 router = APIRouter(tags=["chat"])
 
-#: The one model id: whatever version is active.
-MODEL = "shammah"
 
-
-@router.get("/v1/models")
-async def models() -> ModelList:
-    """The models that chat requests may name."""
-    return ModelList(data=[ModelCard(id=MODEL, created=0)])
-
-
-@router.post("/v1/chat/completions", response_model=ChatCompletion)
+@router.post(
+    "/v1/chat/completions",
+    response_model=ChatCompletion,
+    responses=STREAM | errors(404, 409, 503, 507),
+)
 async def chat_completions(
-    request: ChatRequest, services: Wired
+    request: ChatRequest, services: Wired, http: Request
 ) -> ChatCompletion | EventSourceResponse:
     """An answer, whole or streamed. A message that begins with /critical, /medium, /good or /fix
     is feedback on the answer before it, from any client."""
-    if request.model != MODEL:
-        raise NotFound(f"the model {request.model!r} does not exist", hint=f"use {MODEL!r}")
     command = parse(request.messages[-1].content) if _asks(request) else None
     if command is not None:
+        await services.naming.version_of(request.model)
         completion = await _acknowledge(command, request, services)
-        if request.stream:
-            return _sse(_replay(completion, request))
-        return completion
+        return sse(_replay(completion, request)) if request.stream else completion
     parts = services.chat.answer(request)
     if not request.stream:
-        return await _collect(parts)
+        return await unless_gone(http, _collect(request.model, parts))
     # The first part is awaited here, so that what fails before it is an HTTP error.
-    first = await anext(parts)
-    return _sse(_stream(first, parts, request))
+    first = await unless_gone(http, anext(parts))
+    return sse(_stream(first, parts, request))
 
 
 def _asks(request: ChatRequest) -> bool:
@@ -77,8 +62,8 @@ async def _acknowledge(
     return ChatCompletion(
         id=receipt.inference_id,
         created=int(time.time()),
-        model=MODEL,
-        system_fingerprint=_fingerprint(active),
+        model=request.model,
+        system_fingerprint=fingerprint(active),
         choices=[
             ChatChoice(
                 message=ChatMessage(role="assistant", content=receipt.message),
@@ -90,31 +75,38 @@ async def _acknowledge(
     )
 
 
-async def _collect(parts: AsyncIterator[Started | str | Ended]) -> ChatCompletion:
+async def _collect(
+    model: str, parts: AsyncGenerator[Started | str | Ended, None]
+) -> ChatCompletion:
     text = ""
     started: Started | None = None
-    async for part in parts:
-        if isinstance(part, Started):
-            started = part
-        elif isinstance(part, str):
-            text += part
-        else:
-            assert started is not None
-            return ChatCompletion(
-                id=started.turn_id,
-                created=int(time.time()),
-                model=MODEL,
-                system_fingerprint=_fingerprint(started.active),
-                choices=[
-                    ChatChoice(
-                        message=ChatMessage(role="assistant", content=text),
-                        finish_reason=part.finished.reason,
-                    )
-                ],
-                usage=_usage(part.finished),
-                shammah=_info(started, part.finished),
-            )
+    async with aclosing(parts):
+        async for part in parts:
+            if isinstance(part, Started):
+                started = part
+            elif isinstance(part, str):
+                text += part
+            else:
+                assert started is not None
+                return _completion(model, started, text, part.finished)
     raise ShammahError("the answer ended without an end")
+
+
+def _completion(model: str, started: Started, text: str, finished: Finished) -> ChatCompletion:
+    return ChatCompletion(
+        id=started.turn_id,
+        created=int(time.time()),
+        model=model,
+        system_fingerprint=fingerprint(started.active),
+        choices=[
+            ChatChoice(
+                message=ChatMessage(role="assistant", content=text),
+                finish_reason=finished.reason,
+            )
+        ],
+        usage=usage_of(finished),
+        shammah=_info(started, finished),
+    )
 
 
 async def _stream(
@@ -126,24 +118,20 @@ async def _stream(
         "id": first.turn_id,
         "object": "chat.completion.chunk",
         "created": int(time.time()),
-        "model": MODEL,
-        "system_fingerprint": _fingerprint(first.active),
+        "model": request.model,
+        "system_fingerprint": fingerprint(first.active),
     }
     async with aclosing(parts):
         yield _delta(chunk, {"role": "assistant", "content": ""})
-        try:
-            async for part in parts:
-                if isinstance(part, str):
-                    yield _delta(chunk, {"content": part})
-                    continue
-                info = _info(first, part.finished).model_dump()
-                yield _delta({**chunk, "shammah": info}, {}, part.finished.reason)
-                if request.stream_options and request.stream_options.include_usage:
-                    usage = _usage(part.finished).model_dump()
-                    yield json.dumps({**chunk, "choices": [], "usage": usage})
-        except ShammahError as error:
-            # The status line is long gone: the error is the last chunk, in OpenAI's shape.
-            yield error_response(error).model_dump_json()
+        async for part in parts:
+            if isinstance(part, str):
+                yield _delta(chunk, {"content": part})
+                continue
+            info = _info(first, part.finished).model_dump()
+            yield _delta({**chunk, "shammah": info}, {}, part.finished.reason)
+            if request.wants_usage:
+                usage = usage_of(part.finished).model_dump()
+                yield json.dumps({**chunk, "choices": [], "usage": usage})
 
 
 async def _replay(completion: ChatCompletion, request: ChatRequest) -> AsyncGenerator[str, None]:
@@ -154,18 +142,8 @@ async def _replay(completion: ChatCompletion, request: ChatRequest) -> AsyncGene
     yield _delta(chunk, {"role": "assistant", "content": choice.message.content})
     info = completion.shammah.model_dump(mode="json")
     yield _delta({**chunk, "shammah": info}, {}, choice.finish_reason)
-    if request.stream_options and request.stream_options.include_usage:
+    if request.wants_usage:
         yield json.dumps({**chunk, "choices": [], "usage": completion.usage.model_dump()})
-
-
-def _sse(chunks: AsyncGenerator[str, None]) -> EventSourceResponse:
-    async def events() -> AsyncIterator[ServerSentEvent]:
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield ServerSentEvent(data=chunk, sep="\n")
-        yield ServerSentEvent(data="[DONE]", sep="\n")
-
-    return EventSourceResponse(events(), sep="\n")
 
 
 def _delta(chunk: dict[str, Any], delta: dict[str, str], finish_reason: str | None = None) -> str:
@@ -184,7 +162,7 @@ def _info(started: Started, finished: Finished) -> ShammahInfo:
     )
 
 
-def _usage(finished: Finished) -> Usage:
+def usage_of(finished: Finished) -> Usage:
     return Usage(
         prompt_tokens=finished.prompt_tokens,
         completion_tokens=finished.completion_tokens,
@@ -192,5 +170,5 @@ def _usage(finished: Finished) -> Usage:
     )
 
 
-def _fingerprint(active: Active) -> str:
+def fingerprint(active: Active) -> str:
     return f"{active.base}@{active.version}"

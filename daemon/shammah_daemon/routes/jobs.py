@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from shammah.errors import NotFound
 from shammah.protocol import (
     CompareRequest,
     Comparison,
+    Id,
     JobView,
+    Listing,
     PruneReceipt,
     PruneRequest,
     RollbackRequest,
+    StepView,
     TrainRequest,
     VersionView,
     VoteRequest,
@@ -27,22 +29,28 @@ from shammah.protocol import (
 from shammah.records import Active, Job
 from shammah.store.database import Store
 from shammah_daemon import disk
+from shammah_daemon.document import EVENTS, errors
 from shammah_daemon.outcome import summary_of
 from shammah_daemon.services import Services, Wired
 
 router = APIRouter(tags=["jobs"])
 
+#: The id of the event that a listener has seen last.
+After = Annotated[int, Query(ge=-1, lt=2**63)]
+
 
 @router.get("/api/jobs")
-async def jobs(services: Wired, limit: int = 100, untold: bool = False) -> dict[str, Any]:
+async def jobs(
+    services: Wired, limit: Annotated[int, Query(ge=1, le=1000)] = 100, untold: bool = False
+) -> Listing[JobView]:
     """Newest first; with `untold` those of whose end the user was not told, oldest first."""
     found = await services.database.run(
         lambda store: store.jobs.untold() if untold else store.jobs.list(limit)
     )
-    return {"data": [job_view(job).model_dump(mode="json") for job in found]}
+    return Listing(data=[job_view(job) for job in found])
 
 
-@router.post("/api/jobs")
+@router.post("/api/jobs", responses=errors(409, 507))
 async def train(request: TrainRequest, services: Wired) -> JobView:
     """Queue a lesson now; an unfinished one that teaches the same is returned instead."""
     active = await services.database.run(lambda store: store.pointer.active())
@@ -51,65 +59,69 @@ async def train(request: TrainRequest, services: Wired) -> JobView:
     return job_view(await services.supervisor.submit(request.mode))
 
 
-@router.get("/api/jobs/events")
-async def all_events(services: Wired, after: int = 0) -> EventSourceResponse:
+@router.get("/api/jobs/events", response_class=EventSourceResponse, responses=EVENTS)
+async def all_events(services: Wired, after: After = 0) -> EventSourceResponse:
     """Events of all jobs, without an end; replays those after the given id, -1 for none."""
     return EventSourceResponse(_events(services, None, after))
 
 
-@router.get("/api/jobs/{job_id}")
-async def job(job_id: int, services: Wired) -> JobView:
+@router.get("/api/jobs/{job_id}", responses=errors(404))
+async def job(job_id: Id, services: Wired) -> JobView:
     """One job."""
     return job_view(await services.database.run(lambda store: store.jobs.get(job_id)))
 
 
-@router.get("/api/jobs/{job_id}/steps")
-async def steps(job_id: int, services: Wired) -> dict[str, Any]:
+@router.get("/api/jobs/{job_id}/steps", responses=errors(404))
+async def steps(job_id: Id, services: Wired) -> Listing[StepView]:
     """What every optimizer step of the job has logged; nothing before training."""
     await services.database.run(lambda store: store.jobs.get(job_id))
-    return {"data": await asyncio.to_thread(_logged, services.paths.job(job_id) / "log.jsonl")}
+    log = services.paths.job(job_id) / "log.jsonl"
+    return Listing(data=await asyncio.to_thread(_logged, log))
 
 
-@router.post("/api/jobs/{job_id}/told")
-async def told(job_id: int, services: Wired) -> JobView:
+@router.post("/api/jobs/{job_id}/told", responses=errors(404, 507))
+async def told(job_id: Id, services: Wired) -> JobView:
     """The user was told how the job ended: do not say it again."""
     return job_view(await services.database.run(lambda store: store.jobs.tell(job_id)))
 
 
-@router.get("/api/jobs/{job_id}/events")
-async def job_events(job_id: int, services: Wired, after: int = 0) -> EventSourceResponse:
+@router.get(
+    "/api/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses=EVENTS | errors(404),
+)
+async def job_events(job_id: Id, services: Wired, after: After = 0) -> EventSourceResponse:
     """Events of one job until it ends."""
     await services.database.run(lambda store: store.jobs.get(job_id))
     return EventSourceResponse(_events(services, job_id, after))
 
 
-@router.post("/api/jobs/{job_id}/cancel")
-async def cancel(job_id: int, services: Wired) -> JobView:
+@router.post("/api/jobs/{job_id}/cancel", responses=errors(404, 409, 507))
+async def cancel(job_id: Id, services: Wired) -> JobView:
     """End an unfinished job; the active version stays."""
     return job_view(await services.supervisor.cancel(job_id))
 
 
-@router.post("/api/jobs/{job_id}/pause")
-async def pause(job_id: int, services: Wired) -> JobView:
+@router.post("/api/jobs/{job_id}/pause", responses=errors(404, 409, 507))
+async def pause(job_id: Id, services: Wired) -> JobView:
     """Stop an unfinished job where it is, until it is resumed; jobs behind it wait."""
     return job_view(await services.supervisor.pause(job_id))
 
 
-@router.post("/api/jobs/{job_id}/resume")
-async def resume(job_id: int, services: Wired) -> JobView:
+@router.post("/api/jobs/{job_id}/resume", responses=errors(404, 409, 507))
+async def resume(job_id: Id, services: Wired) -> JobView:
     """Let a paused job go on from where it was."""
     return job_view(await services.supervisor.resume(job_id))
 
 
 @router.get("/api/versions")
-async def versions(services: Wired) -> dict[str, Any]:
+async def versions(services: Wired) -> Listing[VersionView]:
     """Newest first; the last one is version 0, the base itself."""
-    views = await _version_views(services)
-    return {"data": [view.model_dump(mode="json") for view in views]}
+    return Listing(data=await _version_views(services))
 
 
-@router.get("/api/versions/{number}")
-async def version(number: int, services: Wired) -> VersionView:
+@router.get("/api/versions/{number}", responses=errors(404))
+async def version(number: Id, services: Wired) -> VersionView:
     """One version with its manifest and report."""
     views = await _version_views(services)
     found = next((view for view in views if view.number == number), None)
@@ -118,34 +130,34 @@ async def version(number: int, services: Wired) -> VersionView:
     return found
 
 
-@router.delete("/api/versions/{number}", status_code=204)
-async def delete_version(number: int, services: Wired) -> Response:
+@router.delete("/api/versions/{number}", status_code=204, responses=errors(404, 409, 507))
+async def delete_version(number: Id, services: Wired) -> Response:
     """Remove a version that does not serve, with its files."""
     await services.models.delete_version(number)
     return Response(status_code=204)
 
 
-@router.post("/api/versions/rollback")
+@router.post("/api/versions/rollback", responses=errors(404, 409, 503, 507))
 async def rollback(request: RollbackRequest, services: Wired) -> VersionView:
     """Serve another version: the given one, or the one that was active before."""
     active = await services.models.rollback(request.version)
     return await version(active.version, services)
 
 
-@router.post("/api/versions/prune")
+@router.post("/api/versions/prune", responses=errors(404, 409, 507))
 async def prune(request: PruneRequest, services: Wired) -> PruneReceipt:
     """Remove the files of versions that are not worth their disk; they stay in the list."""
     act = services.pruning.plan if request.dry_run else services.pruning.prune
     return PruneReceipt.model_validate(await act(request.keep), from_attributes=True)
 
 
-@router.post("/api/versions/compare")
+@router.post("/api/versions/compare", responses=errors(404, 409, 503))
 async def compare(request: CompareRequest, services: Wired) -> Comparison:
     """What two versions answer to the same question; nothing of it is kept."""
     return await services.comparing.compare(request)
 
 
-@router.post("/api/versions/votes", status_code=204)
+@router.post("/api/versions/votes", status_code=204, responses=errors(404, 409, 507))
 async def vote(request: VoteRequest, services: Wired) -> Response:
     """Record which answer of a comparison was better."""
     await services.comparing.vote(request)
@@ -159,12 +171,12 @@ async def _events(
         yield ServerSentEvent(data=event.model_dump_json(), id=str(event.id), event=event.kind)
 
 
-def _logged(path: Path) -> list[dict[str, Any]]:
+def _logged(path: Path) -> list[StepView]:
     """Whole lines only: the newest may be half written."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return [StepView.model_validate_json(line) for line in lines if line.endswith("\n")]
 
 
 def job_view(job: Job) -> JobView:

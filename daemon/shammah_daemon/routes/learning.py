@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from shammah.protocol import (
@@ -14,63 +12,66 @@ from shammah.protocol import (
     FixRequest,
     ForgetReceipt,
     ForgetRequest,
+    Id,
+    Listing,
 )
 from shammah.records import Active, Example, ExampleStatus
 from shammah.store.database import Store
+from shammah_daemon.document import errors
 from shammah_daemon.services import Wired
 
 router = APIRouter(tags=["learning"])
 
 
-@router.post("/v1/feedback")
+@router.post("/v1/feedback", responses=errors(404, 409, 507))
 async def feedback(request: FeedbackRequest, services: Wired) -> FeedbackReceipt:
     """Feedback on an answer; durable when this answers."""
     return await services.learning.feedback(request)
 
 
 @router.get("/api/examples")
-async def examples(services: Wired, status: ExampleStatus | None = None) -> dict[str, Any]:
+async def examples(services: Wired, status: ExampleStatus | None = None) -> Listing[ExampleView]:
     """Newest first; forgotten ones only when asked for."""
     views = await services.database.run(lambda store: views_of(store, store.examples.list(status)))
-    return {"data": [view.model_dump(mode="json") for view in views]}
+    return Listing(data=views)
 
 
-@router.post("/api/examples/fix")
+@router.post("/api/examples/fix", responses=errors(404, 409, 507))
 async def fix(request: FixRequest, services: Wired) -> FeedbackReceipt:
     """Set the target of an example, or of the one that the newest feedback made."""
     return await services.learning.fix(request)
 
 
-@router.get("/api/examples/{example_id}")
-async def example(example_id: int, services: Wired) -> ExampleView:
+@router.get("/api/examples/{example_id}", responses=errors(404))
+async def example(example_id: Id, services: Wired) -> ExampleView:
     """One example."""
     return await services.database.run(
         lambda store: views_of(store, [store.examples.get(example_id)])[0]
     )
 
 
-@router.post("/api/examples/{example_id}/draft")
-async def draft(example_id: int, services: Wired) -> Draft:
+@router.post("/api/examples/{example_id}/draft", responses=errors(404, 409, 503, 507))
+async def draft(example_id: Id, services: Wired) -> Draft:
     """A proposal for what the answer should have been."""
     return await services.learning.draft(example_id)
 
 
-@router.post("/api/examples/{example_id}/allow")
-async def allow(example_id: int, services: Wired) -> FeedbackReceipt:
+@router.post("/api/examples/{example_id}/allow", responses=errors(404, 409, 507))
+async def allow(example_id: Id, services: Wired) -> FeedbackReceipt:
     """Teach it although it may hold a secret."""
     return await services.learning.allow(example_id)
 
 
-@router.post("/api/examples/{example_id}/discard")
-async def discard(example_id: int, services: Wired) -> ExampleView:
+@router.post("/api/examples/{example_id}/discard", responses=errors(404, 409, 507))
+async def discard(example_id: Id, services: Wired) -> ExampleView:
     """Never complete a draft."""
     discarded = await services.inbox.discard(example_id)
     return await services.database.run(lambda store: views_of(store, [discarded])[0])
 
 
-@router.post("/api/examples/{example_id}/forget")
+@router.post("/api/examples/{example_id}/forget", responses=errors(404, 409, 507))
 async def forget(
-    example_id: int, services: Wired, request: ForgetRequest | None = None
+    example_id: Id, services: Wired, request: ForgetRequest | None = None
 ) -> ForgetReceipt:
     """Erase its words and never teach it again."""
     return await services.forgetting.forget(example_id, now=bool(request and request.now))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any
+from pathlib import Path
 
 from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from shammah import __version__
 from shammah.errors import NotFound
@@ -19,6 +20,7 @@ from shammah.protocol import (
     Health,
     Integrity,
     JobView,
+    Listing,
     Status,
     UseBaseRequest,
 )
@@ -26,9 +28,11 @@ from shammah.records import Active, Base, ExampleStatus, Job
 from shammah.store.database import Store
 from shammah_daemon import disk
 from shammah_daemon.aftercare import proposal
+from shammah_daemon.document import errors
 from shammah_daemon.forgetting import unlearned
 from shammah_daemon.inbox import count
 from shammah_daemon.learning import fresh_count, waiting_count
+from shammah_daemon.metrics import Snapshot
 from shammah_daemon.routes.jobs import job_view
 from shammah_daemon.schedule.forecast import shortage
 from shammah_daemon.services import Services, Wired
@@ -40,6 +44,26 @@ router = APIRouter(tags=["system"])
 async def health() -> Health:
     """Whether the daemon runs; says nothing about the user."""
     return Health(pid=os.getpid(), version=__version__)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
+)
+async def metrics(services: Wired) -> Response:
+    """Counts and times for Prometheus; holds no text and no id."""
+    active, examples, jobs = await services.database.run(
+        lambda store: (store.pointer.active(), store.examples.counts(), store.jobs.counts())
+    )
+    now = Snapshot(
+        engine=services.serving.status().state,
+        version=active.version if active else 0,
+        examples=examples,
+        jobs=jobs,
+        database_bytes=_database_bytes(services.paths.database),
+    )
+    return Response(services.metrics.render(now), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/api/status")
@@ -88,15 +112,14 @@ async def integrity(services: Wired) -> Integrity:
 
 
 @router.get("/api/bases")
-async def bases(services: Wired) -> dict[str, Any]:
+async def bases(services: Wired) -> Listing[BaseView]:
     """Every base model."""
     active = await services.database.run(lambda store: store.pointer.active())
     found = [services.bases.get(name) for name in services.bases.names()]
-    views = [_base_view(base, services, active) for base in found]
-    return {"data": [view.model_dump(mode="json") for view in views]}
+    return Listing(data=[_base_view(base, services, active) for base in found])
 
 
-@router.post("/api/bases")
+@router.post("/api/bases", responses=errors(409, 503, 507))
 async def add_base(request: AddBaseRequest, services: Wired) -> BaseView:
     """Check a GGUF and register it; what it needs to be taught is made in the background."""
     base = await services.bases.add(request)
@@ -105,7 +128,7 @@ async def add_base(request: AddBaseRequest, services: Wired) -> BaseView:
     return _base_view(base, services, active)
 
 
-@router.post("/api/bases/{name}/use")
+@router.post("/api/bases/{name}/use", responses=errors(404, 409, 503, 507))
 async def use_base(name: str, services: Wired, request: UseBaseRequest | None = None) -> BaseView:
     """Serve a base: at once, or when the job has ended that teaches it what was taught."""
     job = await services.models.use_base(name, now=request is not None and request.now)
@@ -114,11 +137,17 @@ async def use_base(name: str, services: Wired, request: UseBaseRequest | None = 
     return view.model_copy(update={"job_id": job.id if job else None})
 
 
-@router.delete("/api/bases/{name}", status_code=204)
+@router.delete("/api/bases/{name}", status_code=204, responses=errors(404, 409, 507))
 async def remove_base(name: str, services: Wired) -> Response:
     """Forget a base; its GGUF stays where it is."""
     await services.models.remove_base(name)
     return Response(status_code=204)
+
+
+def _database_bytes(database: Path) -> int:
+    """The file and its write-ahead log."""
+    log = database.with_name(f"{database.name}-wal")
+    return sum(file.stat().st_size for file in (database, log) if file.exists())
 
 
 def _glance(

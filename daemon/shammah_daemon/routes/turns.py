@@ -8,19 +8,20 @@ from shammah.errors import NotFound
 from shammah.protocol import WhyView
 from shammah.records import Turn
 from shammah.store.database import Store
+from shammah_daemon.document import errors
 from shammah_daemon.routes.learning import views_of
 from shammah_daemon.services import Wired
 
 router = APIRouter(tags=["turns"])
 
 
-@router.get("/api/turns/newest/why")
+@router.get("/api/turns/newest/why", responses=errors(404))
 async def newest_why(services: Wired) -> WhyView:
     """Which version gave the newest answer, and which corrections it had before its eyes."""
     return await services.database.run(lambda store: _why(store, _newest(store)))
 
 
-@router.get("/api/turns/{turn_id}/why")
+@router.get("/api/turns/{turn_id}/why", responses=errors(404))
 async def why(turn_id: str, services: Wired) -> WhyView:
     """The same for any answer."""
     return await services.database.run(lambda store: _why(store, store.turns.get(turn_id)))

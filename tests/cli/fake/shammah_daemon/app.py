@@ -14,14 +14,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse
 
+from shammah.completions import ChatMessage, ChatRequest, Usage
 from shammah.errors import EngineCrashed, NotFound, ShammahError
 from shammah.paths import Paths
 from shammah.protocol import (
     BaseView,
     ChatChoice,
     ChatCompletion,
-    ChatMessage,
-    ChatRequest,
     ComparedAnswer,
     CompareRequest,
     Comparison,
@@ -36,10 +35,10 @@ from shammah.protocol import (
     ForgetReceipt,
     ForgetRequest,
     Health,
-    Inbox,
     InboxItem,
     JobEvent,
     JobView,
+    Listing,
     PruneReceipt,
     PruneRequest,
     RollbackRequest,
@@ -49,7 +48,6 @@ from shammah.protocol import (
     Status,
     StepView,
     TrainRequest,
-    Usage,
     UseBaseRequest,
     VersionView,
     VoteRequest,
@@ -235,8 +233,8 @@ def build(paths: Paths) -> FastAPI:
         )
 
     @app.get("/api/inbox")
-    async def inbox() -> Inbox:
-        return Inbox(data=_inbox(state))
+    async def inbox() -> Listing[InboxItem]:
+        return Listing(data=_inbox(state))
 
     @app.post("/api/inbox/settle")
     async def settle(request: SettleRequest) -> Response:

@@ -1,0 +1,79 @@
+"""What the OpenAPI document says of errors and streams, and what FastAPI says there by itself.
+
+Every route names the failures that it can have; a test asks whether it is true.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from shammah.protocol import ErrorResponse
+from shammah_daemon.failures import OPENAI_PATHS
+
+Responses = dict[int | str, dict[str, Any]]
+
+#: Each server-sent event; what is in its data is JSON, or the word [DONE].
+_EVENT = {
+    "type": "object",
+    "properties": {"data": {"type": "string"}, "event": {"type": "string"}},
+    "required": ["data"],
+}
+
+#: An answer that may be streamed instead.
+STREAM: Responses = {200: {"content": {"text/event-stream": {"schema": _EVENT}}}}
+
+#: Events, for as long as the listener stays.
+EVENTS: Responses = {
+    200: {"description": "JobEvent after JobEvent", **STREAM[200]},
+}
+
+_REASONS = {
+    400: "The request is not usable",
+    404: "There is no such thing",
+    409: "Not possible in the present state",
+    422: "The request is not usable",
+    503: "No engine can answer",
+    507: "The home folder cannot be written",
+}
+
+
+def errors(*statuses: int) -> Responses:
+    """The failures of a route, in OpenAI's shape."""
+    return {
+        status: {"model": ErrorResponse, "description": _REASONS[status]} for status in statuses
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Let the document tell what this application does, and not what FastAPI does by default."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _corrected(
+                get_openapi(title=app.title, version=app.version, routes=app.routes)
+            )
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _corrected(document: dict[str, Any]) -> dict[str, Any]:
+    """Validation errors have our shape, and the status that OpenAI's clients know."""
+    reference = {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            responses = operation["responses"]
+            refused = responses.pop("422", None)
+            # A body that is no JSON at all is refused too.
+            if refused is not None:
+                status = 400 if path.startswith(OPENAI_PATHS) else 422
+                responses[str(status)] = {
+                    "description": _REASONS[status],
+                    "content": {"application/json": {"schema": reference}},
+                }
+    for unused in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(unused, None)
+    return document

@@ -1,0 +1,71 @@
+"""A client that hangs up stops its answer, over the real socket of a real daemon."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+import httpx
+import psutil
+import pytest
+
+from shammah.client import Client
+from tests.asking import QUESTION, answered, user
+from tests.conftest import StartDaemon
+from tests.running import POLL_SECONDS, Daemon
+
+#: So long that no answer ends by itself before it is looked at.
+LONG = {"max_tokens": 1500, "temperature": 2.0, "seed": 1}
+
+BEGIN_SECONDS = 60
+
+
+@pytest.fixture
+def daemon(start_daemon: StartDaemon) -> Daemon:
+    return start_daemon()
+
+
+def within(seconds: float, true: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("chat/completions", {"messages": user(), "stream": True}),
+        ("chat/completions", {"messages": user()}),
+        ("completions", {"prompt": QUESTION, "stream": True}),
+        ("completions", {"prompt": QUESTION}),
+    ],
+)
+def test_hanging_up_stops_the_engine(
+    daemon: Daemon, client: Client, path: str, asked: dict[str, object]
+) -> None:
+    answered(client)  # the engine is loaded
+    [engine] = daemon.children("shammah.engine")
+    request = httpx.Request("POST", f"http://any/v1/{path}", json={**asked, **LONG})
+    head = f"POST {request.url.path} HTTP/1.1\r\n".encode()
+    head += b"".join(name + b": " + value + b"\r\n" for name, value in request.headers.raw)
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.connect(str(daemon.paths.socket))
+        connection.sendall(head + b"\r\n" + request.read())
+        assert within(BEGIN_SECONDS, lambda: client.status().engine.active_requests == 1)
+        busy = processor_seconds(engine)
+        assert within(BEGIN_SECONDS, lambda: processor_seconds(engine) > busy)
+    assert within(1.0, lambda: client.status().engine.active_requests == 0)
+    rest = processor_seconds(engine)
+    time.sleep(0.3)
+    assert processor_seconds(engine) - rest < 0.1
+    assert answered(client).usage.completion_tokens
