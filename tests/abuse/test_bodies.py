@@ -154,3 +154,23 @@ def test_what_is_no_http_is_one_clear_error(port: int) -> None:
             connected.settimeout(5)
             connected.sendall(nonsense)
             assert connected.recv(4096).startswith(b"HTTP/1.1 400 ")
+
+
+def test_an_endless_file_is_refused(friend: httpx.Client) -> None:
+    """A form is not held in memory, so it is cut off while it comes."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
+        for _ in range(100):
+            yield b" " * 1_000_000
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = friend.post("/v1/files", content=pieces(), headers=headers)
+    assert answer.status_code == 413
+    assert answer.json()["error"]["type"] == "TooLarge"
+
+
+def test_thousands_of_examples_are_one_request(unix: httpx.Client) -> None:
+    """More than a question may have; the route itself has the last word."""
+    answer = unix.post("/api/examples/import", json={"lines": " " * 9_000_000, "source": ""})
+    assert answer.status_code not in (413, 415)

@@ -116,7 +116,7 @@ class Bodies:
             rules.check_content_type(headers.get("content-type", ""), path)
             if headers.get("content-encoding", "identity") != "identity":
                 raise WrongContent("bodies that are packed are not taken", hint="send it plain")
-            if path in rules.FILE_BYTES:
+            if path in rules.FORMS:
                 await _Metered(self.app, scope, receive, send).run()
                 return
             body = await _whole(receive, path)

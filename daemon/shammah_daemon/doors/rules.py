@@ -16,8 +16,11 @@ from shammah.errors import Refused, TooLarge, WrongContent
 #: all of it would be in memory, more than once.
 BODY_BYTES = 8 << 20
 
-#: Where files come in: 10,000 examples with long conversations take about 20 MB.
-FILE_BYTES = {"/v1/files": 64 << 20}
+#: Where examples come in by the thousand: 10,000 with long conversations take about 20 MB.
+FILE_BYTES = {"/v1/files": 64 << 20, "/api/examples/import": 64 << 20}
+
+#: Where they come as a form, as OpenAI's clients send files.
+FORMS = ("/v1/files",)
 
 #: The deepest body that makes sense is a JSON schema of a tool; parsers recurse.
 NESTING = 64
@@ -74,7 +77,7 @@ def check_content_type(content_type: str, path: str) -> None:
     Raises:
         WrongContent: it says something else, or nothing.
     """
-    wanted = "multipart/form-data" if path in FILE_BYTES else "application/json"
+    wanted = "multipart/form-data" if path in FORMS else "application/json"
     if content_type.partition(";")[0].strip().lower() != wanted:
         raise WrongContent(
             f"the body has the content type {content_type[:100]!r}, not {wanted}",
