@@ -2,8 +2,7 @@
 
 ShammahError
 ├── UsageError              a value the user gave is not usable           exit 2, HTTP 422
-│   ├── ConfigError         a key or value of config.toml
-│   └── BadRequest          a file or an option of OpenAI's that is refused  HTTP 400
+│   └── ConfigError         a key or value of config.toml
 ├── NotFound                no turn, example, job, version, base by that id   HTTP 404
 │   └── ModelNotFound       no model by that name
 ├── Conflict                not possible in the present state              HTTP 409
@@ -63,12 +62,6 @@ class UsageError(ShammahError):
 
 class ConfigError(UsageError):
     """A key or a value of config.toml is not usable."""
-
-
-class BadRequest(UsageError):
-    """A file or an option in OpenAI's words that cannot be used here."""
-
-    http_status = 400
 
 
 class NotFound(ShammahError):

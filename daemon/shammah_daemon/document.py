@@ -40,6 +40,12 @@ _REASONS = {
 }
 
 
+def raw(media_type: str, description: str = "Successful Response") -> Responses:
+    """An answer that is no JSON."""
+    content = {media_type: {"schema": {"type": "string"}}}
+    return {200: {"content": content, "description": description}}
+
+
 def errors(*statuses: int) -> Responses:
     """The failures of a route, in OpenAI's shape."""
     return {

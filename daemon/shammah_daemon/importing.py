@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from shammah.bases.template import ChatTemplate
 from shammah.config import LearningConfig
-from shammah.errors import BadRequest, BaseModelError, EngineError
+from shammah.errors import BaseModelError, EngineError, UsageError
 from shammah.feedback.lines import parse, split
 from shammah.feedback.secrets import secrets_in
 from shammah.protocol import ImportReceipt, RefusedLine
@@ -73,7 +73,7 @@ class Importing:
         feedback.
 
         Raises:
-            BadRequest: no line, or too many.
+            UsageError: no line, or too many.
         """
         read = await self.read(numbered(split(text.encode())), source)
         stored = await self._database.run(
@@ -120,7 +120,7 @@ class Importing:
         for number, line in lines.items():
             try:
                 one = parse(line, self._config, source)
-            except BadRequest as error:
+            except UsageError as error:
                 refused[number] = error.message
                 continue
             secrets = secrets_in(one.messages, one.target, one.note)
@@ -145,13 +145,13 @@ def numbered(lines: Iterable[bytes]) -> dict[int, bytes]:
     """The lines that say something, by their numbers from 1.
 
     Raises:
-        BadRequest: none does, or too many do.
+        UsageError: none does, or too many do.
     """
     found = {number: line for number, line in enumerate(lines, 1) if line.strip()}
     if not found:
-        raise BadRequest("there is no example in it", hint="give one JSON object a line")
+        raise UsageError("there is no example in it", hint="give one JSON object a line")
     if len(found) > MAX_LINES:
-        raise BadRequest(
+        raise UsageError(
             f"{len(found)} lines at once are more than {MAX_LINES}", hint="split the file"
         )
     return found

@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 import structlog
 
 from shammah.config import LearningConfig
-from shammah.errors import BadRequest, Conflict
+from shammah.errors import Conflict, UsageError
 from shammah.feedback.lines import split
 from shammah.paths import Paths
 from shammah.records import ExampleStatus, Job, JobState, Tuning, Upload
@@ -77,10 +77,10 @@ class FineTuning:
         """Keep a file of examples; the same one under the same name is kept once.
 
         Raises:
-            BadRequest: a line is no example that could be taught; names the first of them.
+            UsageError: a line is no example that could be taught; names the first of them.
         """
         if len(data) > MAX_BYTES:
-            raise BadRequest(
+            raise UsageError(
                 f"the file has {len(data)} bytes, at most {MAX_BYTES} are taken",
                 hint="split it",
             )
@@ -108,7 +108,7 @@ class FineTuning:
 
         Raises:
             NotFound: no such file.
-            BadRequest: an option that no lesson takes, or a line that cannot be taught any more.
+            UsageError: an option that no lesson takes, or a line that cannot be taught any more.
             Conflict: nothing of all that there is can be taught.
         """
         mode = request.check(self._config)
@@ -209,7 +209,7 @@ class FineTuning:
         )
         said = {line.id: line.text.encode() for line in lines if line.text.strip()}
         if not said:
-            raise BadRequest(
+            raise UsageError(
                 f"the file {upload_id} holds nothing any more", hint="its examples were forgotten"
             )
         read = await self._importing.read(said, upload.filename)
@@ -233,7 +233,7 @@ def refusal(refused: Sequence[tuple[int, str]]) -> str:
 def _require_whole(problems: Mapping[int, str]) -> None:
     refused = [(number, problem) for number, problem in sorted(problems.items()) if problem]
     if refused:
-        raise BadRequest(
+        raise UsageError(
             refusal(refused),
             hint='a line is {"messages": [...]}, the assistant\'s answer last; nothing was kept',
         )
@@ -245,7 +245,7 @@ def _known(
     """What was asked already, if this is asked again."""
     same = store.tunings.by_key(idempotency_key) if idempotency_key else None
     if same is not None and same.request_sha256 != digest:
-        raise BadRequest(
+        raise UsageError(
             f"the Idempotency-Key {idempotency_key!r} belongs to another request",
             hint="send each request with a key of its own",
         )

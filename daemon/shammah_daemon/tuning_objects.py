@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from shammah.config import LearningConfig
-from shammah.errors import BadRequest, NotFound
+from shammah.errors import NotFound, UsageError
 from shammah.records import Job, JobEvent, JobState, Mode, Tuning, Upload
 from shammah.training.saved import Saved
 from shammah_daemon.outcome import summary_of
@@ -124,11 +124,11 @@ class TuningRequest(BaseModel):
         """The mode of the lesson that is asked for.
 
         Raises:
-            BadRequest: an option that no lesson takes, with the way out.
+            UsageError: an option that no lesson takes, with the way out.
         """
         _require_auto((self.hyperparameters or {}) | self.method.supervised.hyperparameters)
         if problem := self._problem(config):
-            raise BadRequest(problem)
+            raise UsageError(problem)
         return MODES[self.model]
 
     def _problem(self, config: LearningConfig) -> str:
@@ -334,9 +334,9 @@ def page_of(items: list[Item], limit: int) -> Page[Item]:
 def _require_auto(given: dict[str, Any]) -> None:
     for name, value in given.items():
         if name not in SETTINGS:
-            raise BadRequest(f"unknown hyperparameter {name!r}; known: {', '.join(SETTINGS)}")
+            raise UsageError(f"unknown hyperparameter {name!r}; known: {', '.join(SETTINGS)}")
         if value != "auto":
-            raise BadRequest(
+            raise UsageError(
                 f"{name} is always 'auto': lessons take it from the settings, see "
                 f"'shammah config set {SETTINGS[name]} VALUE'"
             )

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import from_json
 
 from shammah.config import LearningConfig
-from shammah.errors import BadRequest
+from shammah.errors import UsageError
 from shammah.feedback.levels import weight_of
 from shammah.records import Example, ExampleStatus, Level, Message
 
@@ -89,13 +89,13 @@ def parse(line: bytes, learning: LearningConfig, source: str) -> Example:
     highest that the weight reaches, and without both it is medium.
 
     Raises:
-        BadRequest: it is no example; says why, and repeats nothing that stands in it.
+        UsageError: it is no example; says why, and repeats nothing that stands in it.
     """
     chat = _read(line)
     messages, target = _taught([said.plain() for said in chat.messages], chat)
     rejected = (chat.rejected or "").strip() or None
     if target is not None and target == rejected:
-        raise BadRequest("the rejected answer is the same as the one to teach")
+        raise UsageError("the rejected answer is the same as the one to teach")
     level, weight = _rated(chat, learning)
     return Example(
         id=0,
@@ -136,17 +136,17 @@ def _read(line: bytes) -> _Chat:
     try:
         data = from_json(line)
         if not isinstance(data, dict):
-            raise BadRequest("this is not a JSON object")
+            raise UsageError("this is not a JSON object")
         if data.keys() & {"input", "preferred_output"}:
             return _Preference.model_validate(data).as_chat()
         return _Chat.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise BadRequest(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise UsageError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
     except ValueError as error:  # says where, not what
         problem = str(error).replace(" at line 1 column", " at column")
-        raise BadRequest(f"this is not JSON: {problem}") from None
+        raise UsageError(f"this is not JSON: {problem}") from None
 
 
 def _taught(said: list[Message], chat: _Chat) -> tuple[list[Message], str | None]:
@@ -154,16 +154,16 @@ def _taught(said: list[Message], chat: _Chat) -> tuple[list[Message], str | None
     answered = bool(said) and said[-1]["role"] == "assistant"
     messages, target = (said[:-1], said[-1]["content"].strip()) if answered else (said, None)
     if not messages or messages[-1]["role"] != "user":
-        raise BadRequest("the last message before the answer must be the user's")
+        raise UsageError("the last message before the answer must be the user's")
     if not messages[-1]["content"].strip():
-        raise BadRequest("the question is empty")
+        raise UsageError("the question is empty")
     if chat.status == "draft":
         if answered:
-            raise BadRequest("a draft has no answer yet, and this line has one")
+            raise UsageError("a draft has no answer yet, and this line has one")
     elif not target:
-        raise BadRequest("there is no answer to teach: the last message must be the assistant's")
+        raise UsageError("there is no answer to teach: the last message must be the assistant's")
     elif not chat.messages[-1].weight:
-        raise BadRequest("the answer's weight is 0: there is nothing to teach")
+        raise UsageError("the answer's weight is 0: there is nothing to teach")
     return messages, target
 
 

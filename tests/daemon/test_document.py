@@ -58,6 +58,9 @@ KNOWN = {
     "name": TINY,
     "model": "shammah@1",
     "turn_id": "newest",
+    "session_id": 1,
+    "file_id": "file-1",
+    "fine_tuning_job_id": "ftjob-1",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shammah.client import Client
-from shammah.errors import BadRequest
+from shammah.errors import UsageError
 from shammah.protocol import ImportReceipt
 from shammah.records import ExampleStatus, Level
 from tests.asking import answered
@@ -93,7 +93,7 @@ def test_a_line_that_does_not_fit_the_context_is_refused(client: Client) -> None
 
 
 def test_a_file_without_a_line_is_refused(client: Client) -> None:
-    with pytest.raises(BadRequest, match="no example in it"):
+    with pytest.raises(UsageError, match="no example in it"):
         client.import_examples("\n \n", "empty.jsonl")
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from shammah.config import LearningConfig
-from shammah.errors import BadRequest, NotFound
+from shammah.errors import NotFound, UsageError
 from shammah.records import Job, JobEvent, JobState, Mode
 from shammah_daemon.tuning_objects import (
     STATUSES,
@@ -66,7 +66,7 @@ def test_the_model_says_where_the_lesson_begins(model: str, mode: str) -> None:
 def test_what_no_lesson_takes_is_refused_with_the_way_out(
     option: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(BadRequest, match=said):
+    with pytest.raises(UsageError, match=said):
         asked(**option).check(LearningConfig())
 
 

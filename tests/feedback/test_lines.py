@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shammah.config import LearningConfig
-from shammah.errors import BadRequest
+from shammah.errors import UsageError
 from shammah.feedback.lines import parse, render, split
 from shammah.records import Example, ExampleStatus, Level, Message
 
@@ -100,7 +100,7 @@ def test_level_and_weight_follow_from_each_other(
     ],
 )
 def test_a_line_that_cannot_be_taught_as_it_says_is_refused(line: Any, said: str) -> None:
-    with pytest.raises(BadRequest, match=said):
+    with pytest.raises(UsageError, match=said):
         read(line)
 
 
@@ -109,13 +109,13 @@ def test_a_line_that_cannot_be_taught_as_it_says_is_refused(line: Any, said: str
     [b"{", b"\xff", b'{"messages": "\xff"}', b"[" * 100_000, b'{"messages": "\\ud800"}'],
 )
 def test_what_is_no_json_is_refused_without_repeating_it(line: bytes) -> None:
-    with pytest.raises(BadRequest, match="not JSON") as caught:
+    with pytest.raises(UsageError, match="not JSON") as caught:
         parse(line, SETTINGS, "some.jsonl")
     assert len(caught.value.message) < 100
 
 
 def test_a_refusal_repeats_no_word() -> None:
-    with pytest.raises(BadRequest) as caught:
+    with pytest.raises(UsageError) as caught:
         read({"messages": [{"role": "quillfeather", "content": "zanzimbar"}], "weight": "wrumble"})
     assert "quill" not in caught.value.message
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from shammah.protocol import SIZE_HEADER, BackupRequest
+from shammah_daemon.document import errors, raw
 from shammah_daemon.services import Wired
 
 router = APIRouter(tags=["system"])
@@ -16,7 +17,7 @@ MEDIA_TYPE = "application/x-tar"
 @router.post(
     "/api/backup",
     response_class=StreamingResponse,
-    responses={200: {"content": {MEDIA_TYPE: {}}, "description": "the backup"}},
+    responses=raw(MEDIA_TYPE, "the backup") | errors(507),
 )
 async def backup(request: BackupRequest, services: Wired) -> StreamingResponse:
     """Everything as it is now, as a tar file that `shammah restore` reads."""

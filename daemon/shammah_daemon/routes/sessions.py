@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from shammah.protocol import (
     DeletedSession,
     ForkRequest,
+    Id,
     RenameRequest,
     SaidView,
     SessionDetail,
@@ -19,6 +20,7 @@ from shammah.protocol import (
 from shammah.records import Said, Session
 from shammah.store.database import Store
 from shammah_daemon import sessions
+from shammah_daemon.document import errors
 from shammah_daemon.services import Wired
 
 router = APIRouter(tags=["sessions"])
@@ -27,7 +29,7 @@ router = APIRouter(tags=["sessions"])
 _BEFORE, _AFTER = 30, 90
 
 
-@router.post("/api/sessions")
+@router.post("/api/sessions", responses=errors(507))
 async def begin(services: Wired) -> SessionView:
     """A new session; answers are recorded in it with `session` in a chat request."""
     return _view(await services.database.run(lambda store: store.sessions.add()))
@@ -46,22 +48,22 @@ async def list_(
     return SessionList(data=[_view(session) for session in listed])
 
 
-@router.get("/api/sessions/{session_id}")
-async def show(session_id: int, services: Wired) -> SessionDetail:
+@router.get("/api/sessions/{session_id}", responses=errors(404))
+async def show(session_id: Id, services: Wired) -> SessionDetail:
     """One session with all that was said."""
     return await services.database.run(lambda store: _detail(store, session_id))
 
 
-@router.patch("/api/sessions/{session_id}")
-async def rename(session_id: int, request: RenameRequest, services: Wired) -> SessionView:
+@router.patch("/api/sessions/{session_id}", responses=errors(404, 507))
+async def rename(session_id: Id, request: RenameRequest, services: Wired) -> SessionView:
     """Give it a name, or take the name away."""
     name = (request.name or "").strip() or None
     return _view(await services.database.run(lambda store: store.sessions.rename(session_id, name)))
 
 
-@router.post("/api/sessions/{session_id}/fork")
+@router.post("/api/sessions/{session_id}/fork", responses=errors(404, 507))
 async def fork(
-    session_id: int, services: Wired, request: ForkRequest | None = None
+    session_id: Id, services: Wired, request: ForkRequest | None = None
 ) -> SessionDetail:
     """A new session that begins as this one does."""
     exchanges = request.exchanges if request else None
@@ -70,14 +72,16 @@ async def fork(
     )
 
 
-@router.delete("/api/sessions/{session_id}")
-async def delete(session_id: int, services: Wired) -> DeletedSession:
+@router.delete("/api/sessions/{session_id}", responses=errors(404, 507))
+async def delete(session_id: Id, services: Wired) -> DeletedSession:
     """Erase it for good."""
     return await sessions.delete(services.paths, services.database, session_id)
 
 
-@router.delete("/api/sessions/{session_id}/turns/{turn_id}", status_code=204)
-async def take_back(session_id: int, turn_id: str, services: Wired) -> Response:
+@router.delete(
+    "/api/sessions/{session_id}/turns/{turn_id}", status_code=204, responses=errors(404, 507)
+)
+async def take_back(session_id: Id, turn_id: str, services: Wired) -> Response:
     """Take an answer and its question out of the conversation."""
     await services.database.run(lambda store: store.sessions.take_back(session_id, turn_id))
     return Response(status_code=204)
@@ -87,7 +91,7 @@ def _view(session: Session, found: str = "") -> SessionView:
     return SessionView.model_validate(session).model_copy(update={"found": found})
 
 
-def _detail(store: Store, session_id: int) -> SessionDetail:
+def _detail(store: Store, session_id: Id) -> SessionDetail:
     session = _view(store.sessions.get(session_id))
     said = [SaidView.model_validate(one) for one in store.sessions.said(session_id)]
     return SessionDetail(**session.model_dump(), said=said)
