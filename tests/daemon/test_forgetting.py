@@ -63,7 +63,9 @@ def test_no_byte_of_a_forgotten_example_stays_and_the_model_forgets_it(
     example_id = correct(client, QUESTION, TARGET, NOTE)
     # It spreads: into the history of a later turn, into a turn that asks it again, into a file.
     spread = client.chat([*user(QUESTION), assistant(TARGET), *user("and then?")], max_tokens=6)
-    asked_again = answered(client, QUESTION)
+    session = client.begin_session().id
+    asked_again = client.chat(user(QUESTION), max_tokens=6, session=session)
+    client.rename_session(session, f"why, {QUESTION}")
     other_id = correct(client, OTHER, OTHER_TARGET)
     typed = (OTHER, QUESTION, f"/critical {NOTE}", "/fix an older zanzimbar", f"/fix {TARGET}")
     paths.history.write_text("".join(f"\n# 2026-01-01 10:00\n+{line}\n" for line in typed))
@@ -78,6 +80,8 @@ def test_no_byte_of_a_forgotten_example_stays_and_the_model_forgets_it(
     assert (receipt.active_version, receipt.versions, receipt.also_in) == (1, [1], [])
     assert "Version 1, which answers now, was taught it" in receipt.message
     assert asked_again.id in receipt.inference_ids
+    assert (client.session(session).name, client.session(session).said) == (None, [])
+    assert client.sessions("quillfeather") == []
     assert paths.history.read_text() == f"\n# 2026-01-01 10:00\n+{OTHER}\n"
 
     assert receipt.job_id is not None

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -249,6 +250,33 @@ def test_a_lesson_is_seen_in_the_bar_and_told_to_whoever_comes_back(
     later = start()
     report = re.compile(r"while you were away \(\d{4}-\d\d-\d\d \d\d:\d\d\), job 1: learned")
     assert report.search(later.shown)
+
+
+def test_sessions_are_searched_written_out_and_deleted_from_scripts(
+    daemon: Daemon, client: Client, tmp_path: Path
+) -> None:
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "shammah.cli", *arguments], input=stdin, cwd=tmp_path,
+            env=daemon.environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    assert run(stdin='"""where is\nthe gecko"""\n').returncode == 0
+    number, asked = newest(client)
+    assert asked == ["where is\nthe gecko"]
+    assert run("sessions", "search", "gecko").stdout.splitlines()[1].startswith(str(number))
+    assert run("sessions", "search", "zebra").stdout == ""
+    assert "## Question\n\nwhere is\nthe gecko" in run("sessions", "show", str(number)).stdout
+    exported = json.loads(run("sessions", "export", str(number), "--json").stdout)
+    assert exported["messages"][0]["content"] == "where is\nthe gecko"
+    run("sessions", "export", str(number), "talk.md")
+    assert (tmp_path / "talk.md").read_text() == run("sessions", "export", str(number)).stdout
+    refused = run("sessions", "delete", str(number))
+    assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    assert "deleted for good" in run("sessions", "delete", str(number), "--yes").stdout
+    assert str(number) not in run("sessions", "list").stdout.split()
+    assert "\x1b" not in run("ask", "--raw", "hello").stdout
 
 
 def _files_with(daemon: Daemon, part: bytes) -> list[Path]:
