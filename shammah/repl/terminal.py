@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from rich.text import Text
 
 from shammah import __version__
-from shammah.client import Client
+from shammah.client import Client, place
 from shammah.errors import ShammahError
 from shammah.paths import Paths
 from shammah.protocol import Comparison, JobEvent
@@ -157,7 +157,7 @@ def run(chat: Chat, turns: Turns, screen: TerminalScreen, watch: JobWatch, paths
     prompt = turn_prompt(
         paths.history,
         lambda: screen.bar(chat, watch),
-        LineCompleter(sources(Client(paths.socket))),
+        LineCompleter(sources(Client(place(paths)))),
         screen.try_editing,
         lambda: chat.can_judge,
         vi=chat.settings.keys == "vi",
