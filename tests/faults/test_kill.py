@@ -120,21 +120,23 @@ def test_a_daemon_killed_as_each_stage_begins_ends_the_job_all_the_same(daemon: 
     check_all_is_there(daemon, {})
 
 
-@pytest.mark.parametrize("stages", [("training", "quantizing"), ("merging",)])
+@pytest.mark.parametrize("commands", [("train", "quantize"), ("merge",)])
 def test_a_child_killed_as_its_stage_begins_is_started_again(
-    daemon: Daemon, stages: tuple[str, ...]
+    daemon: Daemon, commands: tuple[str, ...]
 ) -> None:
     with daemon.client as client:
         job_id = ensure_job(client)
-        for event in client.job_events(job_id):
-            if event.data.get("state") in stages:
-                wait_for(lambda: daemon.children(*STAGES))
-                kill_process(daemon.children(*STAGES)[0])
+        for command in commands:
+            wait_for(lambda: daemon.children(command))  # noqa: B023
+            kill_process(daemon.children(command)[0])
     job = ended(daemon, job_id)
     assert job.state is JobState.PROMOTED
-    assert [one.stage for one in job.tried] == list(stages)
     assert {one.failure for one in job.tried} == {"killed"}
+    # The child that trains is started before it is needed: killed then, it is only replaced.
+    [later] = [one.stage for one in job.tried if one.stage is not JobState.TRAINING]
+    assert later in (JobState.MERGING, JobState.QUANTIZING)
     check_jobs_have_ended_well(daemon)
+    check_all_is_there(daemon, {})
 
 
 def test_a_daemon_killed_while_it_judges_and_promotes_ends_the_job_all_the_same(
