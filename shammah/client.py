@@ -47,12 +47,15 @@ from shammah.protocol import (
     Integrity,
     JobEvent,
     JobView,
+    LogTail,
     PruneReceipt,
     PruneRequest,
     RenameRequest,
     RollbackRequest,
     SessionDetail,
     SessionView,
+    SettingChange,
+    SettingView,
     SettleRequest,
     ShammahInfo,
     Status,
@@ -295,6 +298,10 @@ class Client:
         """Every optimizer step so far."""
         return self._list(StepView, f"/api/jobs/{job_id}/steps")
 
+    def job_states(self, job_id: int) -> list[JobEvent]:
+        """The states that the job has entered so far."""
+        return self._list(JobEvent, f"/api/jobs/{job_id}/states")
+
     def cancel_job(self, job_id: int) -> JobView:
         return self._call(JobView, "POST", f"/api/jobs/{job_id}/cancel")
 
@@ -384,6 +391,18 @@ class Client:
     def integrity(self) -> list[str]:
         """What is wrong inside the database; empty when all is well."""
         return self._call(Integrity, "GET", "/api/integrity").problems
+
+    def logs(self, after: str | None = None) -> LogTail:
+        """The end of the logs, or what came after the `next` of an earlier call."""
+        query = {"after": after} if after else None
+        return LogTail.model_validate_json(self._request("GET", "/api/logs", query=query).content)
+
+    def settings(self) -> list[SettingView]:
+        return self._list(SettingView, "/api/config")
+
+    def change_setting(self, key: str, value: str | None) -> SettingView:
+        """Write a value, None for the default; it holds when the daemon starts again."""
+        return self._call(SettingView, "PUT", f"/api/config/{key}", SettingChange(value=value))
 
     def health(self) -> Health:
         return self._call(Health, "GET", "/health")

@@ -284,6 +284,22 @@ def set_value(path: Path, key: str, text: str) -> Any:
     return getattr(getattr(config, section), name)
 
 
+def reset(path: Path, key: str) -> None:
+    """Take `section.name` out of `path`, so that its default holds."""
+    section, name = _split(key)
+    document = _read(path)
+    if name in document.get(section, {}):
+        del document[section][name]
+        _resolve(document.unwrap(), path)
+        write_atomically(path, tomlkit.dumps(document).encode())
+
+
+def written(path: Path) -> set[str]:
+    """The keys that `path` itself sets."""
+    sections = _read(path).unwrap().items()
+    return {f"{section}.{name}" for section, content in sections for name in content}
+
+
 def _split(key: str) -> tuple[str, str]:
     if key not in keys():
         raise ConfigError(

@@ -319,14 +319,17 @@ class StepView(BaseModel):
     loss: float  # NLL and weighted KL, nats a token
     nll: float
     kl: float
+    learning_rate: float | None = None
+    gradient_norm: float | None = None  # before it was clipped
+    held_out_nll: float | None = None  # where it was measured after this step
 
 
 class JobEvent(BaseModel):
     """One server-sent event of /api/jobs/{id}/events or /api/jobs/events.
 
     kind "state": data = {state, summary, version, error, hint}
-    kind "progress": data = {stage, fraction, step?, steps?, loss?, tokens_per_second?,
-    seconds_left?, detail?}
+    kind "progress": data = {stage, fraction, step?, steps?, loss?, kl?, held_out_loss?,
+    learning_rate?, gradient_norm?, tokens_per_second?, seconds_left?, detail?}
     """
 
     id: int
@@ -611,6 +614,49 @@ class Integrity(BaseModel):
     """GET /api/integrity: what is wrong inside the database."""
 
     problems: list[str]
+
+
+LogSource = Literal["daemon", "stages", "engine"]
+
+
+class LogLine(BaseModel):
+    """One line of a log. No line holds a question, an answer or a note."""
+
+    source: LogSource
+    at: str | None = None  # None where the writer gave no time
+    level: str
+    text: str
+    trace: str | None = None  # of an error
+
+
+class LogTail(BaseModel):
+    """GET /api/logs."""
+
+    data: list[LogLine]
+    next: str  # what to give as `after` for what comes next
+
+
+class SettingView(BaseModel):
+    """One setting of GET /api/config. Values are written as in `shammah config set`."""
+
+    key: str
+    description: str
+    limits: str  # "1 to 64", "at least 0"; empty where any value will do
+    choices: list[str] = []
+    default: str
+    running: str  # what the daemon works with
+    value: str  # what holds when it starts again
+    source: Literal["default", "file", "environment"]
+
+    @property
+    def needs_restart(self) -> bool:
+        return self.value != self.running
+
+
+class SettingChange(BaseModel):
+    """PUT /api/config/{key}: the value as in TOML; None for the default."""
+
+    value: str | None = None
 
 
 class Health(BaseModel):

@@ -22,8 +22,10 @@ from shammah_daemon.routes import (
     inbox,
     jobs,
     learning,
+    logs,
     models,
     sessions,
+    settings,
     system,
     text,
     tuning,
@@ -74,6 +76,8 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
         system,
         backup,
         hardware,
+        logs,
+        settings,
     ):
         app.include_router(module.router)
     app.add_middleware(Measuring)

@@ -37,6 +37,15 @@ class Hub:
         async with self._news:
             self._news.notify_all()
 
+    async def states(self, job_id: int) -> list[JobEvent]:
+        """The states that a job has entered so far."""
+        events = await self._after(0, job_id)
+        return [
+            JobEvent.model_validate(event, from_attributes=True)
+            for event in events
+            if event.kind == "state"
+        ]
+
     async def follow(self, job_id: int | None, after: int) -> AsyncIterator[JobEvent]:
         """Events of a job until it ends, or of all jobs for ever; `after=-1`: only new ones."""
         if after < 0:

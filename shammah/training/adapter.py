@@ -78,8 +78,8 @@ class Adapter:
             rows.copy_(whitening.apply(rows))  # P is symmetric
         return gradient
 
-    def step(self, learning_rate: float) -> None:
-        """One AdamW step on the collected gradient.
+    def step(self, learning_rate: float) -> float:
+        """One AdamW step on the collected gradient; returns its norm before it was clipped.
 
         Raises:
             NotFinite: the gradient is no number; the masters are as they were.
@@ -96,6 +96,7 @@ class Adapter:
         self.optimizer.step()
         self._publish_masters()
         self._gradients.zero_()
+        return norm.item()
 
     def state(self) -> dict[str, torch.Tensor]:
         """What a checkpoint keeps: masters and both moments."""

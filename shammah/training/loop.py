@@ -32,8 +32,10 @@ class StepReport:
     nll: float
     kl: float
     learning_rate: float
+    gradient_norm: float  # before it was clipped
     tokens: int  # of the rows themselves, however they were packed
     seconds: float
+    held_out_nll: float | None  # nats a token; None where it was not measured after this step
 
 
 class Trainer:
@@ -81,7 +83,7 @@ class Trainer:
             loss = mean_nll + self._kl_weight * mean_kl
             _require_finite(loss, f"the loss became {loss} at step {number + 1} of {len(steps)}")
             learning_rate = self._rate * step.learning_rate
-            self._adapter.step(learning_rate)
+            gradient_norm = self._adapter.step(learning_rate)
             seconds = time.perf_counter() - started
             progress = replace(
                 progress,
@@ -90,9 +92,11 @@ class Trainer:
                 tokens=progress.tokens + tokens,
                 loss=loss,
             )
+            measured = len(progress.held_out_nll)
             is_last = progress.step == len(steps)
             if progress.step % VALIDATE_STEPS == 0 or is_last:
                 progress = self._validated(progress, is_last=is_last)
+            held_out = progress.held_out_nll[-1] if len(progress.held_out_nll) > measured else None
             report = StepReport(
                 step=number + 1,
                 steps=len(steps),
@@ -100,8 +104,10 @@ class Trainer:
                 nll=mean_nll,
                 kl=mean_kl,
                 learning_rate=learning_rate,
+                gradient_norm=gradient_norm,
                 tokens=tokens,
                 seconds=seconds,
+                held_out_nll=held_out,
             )
             after_step(report, progress)
         return progress

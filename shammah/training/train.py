@@ -213,6 +213,7 @@ class _Log:
             kl=report.kl,
             held_out_loss=progress.held_out_nll[-1] if progress.held_out_nll else None,
             learning_rate=report.learning_rate,
+            gradient_norm=report.gradient_norm,
             tokens_per_second=progress.tokens / progress.seconds,
             seconds_left=(report.steps - report.step) * progress.seconds / report.step,
         )

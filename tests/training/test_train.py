@@ -23,7 +23,7 @@ from shammah.stage import STOPPED, Stop, Stopped
 from shammah.training import teacher, whitening
 from shammah.training.spec import CHILD_ENVIRONMENT, Dataset
 from shammah.training.train import train_job
-from shammah.training.validation import best
+from shammah.training.validation import VALIDATE_STEPS, best
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
@@ -52,14 +52,24 @@ def test_progress_and_log_say_what_each_step_did(
     result = train_job(job_dir, base_dir, None, Stop())
     progress = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert progress[-1].keys() >= {
-        "stage", "fraction", "step", "steps", "loss", "kl", "learning_rate", "tokens_per_second",
-        "seconds_left",
+        "stage", "fraction", "step", "steps", "loss", "kl", "learning_rate", "gradient_norm",
+        "tokens_per_second", "seconds_left",
     }  # fmt: skip
     assert progress[-1]["fraction"] == 1
     assert len(progress) <= 3 * result["seconds"] + 2
     log = _log(job_dir)
     assert [line["step"] for line in log] == list(range(1, 46))
     assert log[-1]["loss"] == result["final_loss"]
+    assert all(line["gradient_norm"] > 0 for line in log)
+
+
+def test_the_log_has_the_held_out_loss_of_the_steps_that_measured_it(
+    base_dir: Path, job_dir: Path
+) -> None:
+    result = train_job(job_dir, base_dir, None, Stop())
+    measured = {line["step"]: line["held_out_nll"] for line in _log(job_dir)}
+    assert [value for value in measured.values() if value is not None] == result["held_out_nll"]
+    assert next(step for step, value in measured.items() if value is not None) == VALIDATE_STEPS
 
 
 def test_the_same_job_makes_the_same_bytes(base_dir: Path, job_dir: Path) -> None:

@@ -1,5 +1,46 @@
-"""`python -m shammah_tui`."""
+"""`python -m shammah_tui`: the monitor on this terminal, or in a browser."""
 
-from shammah_tui.app import main
+from __future__ import annotations
 
-main()
+import argparse
+import os
+import sys
+from typing import NoReturn
+
+from shammah.client import Client
+from shammah.errors import ShammahError, UsageError
+from shammah.paths import Paths
+from shammah_tui.app import Monitor
+
+
+def main() -> NoReturn:
+    """Show the monitor until the user quits."""
+    parser = argparse.ArgumentParser(prog="shammah tui", description="Watch and steer the daemon.")
+    parser.add_argument(
+        "--read-only", action="store_true", help="offer nothing that changes anything"
+    )
+    wishes = parser.parse_args()
+    try:
+        sys.exit(show(Paths.from_environment(), read_only=wishes.read_only))
+    except ShammahError as error:
+        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def show(paths: Paths, *, read_only: bool) -> int:
+    """The monitor on this terminal; its exit code."""
+    in_browser = "TEXTUAL_DRIVER" in os.environ  # textual-serve draws it
+    if not in_browser and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "the monitor needs a terminal",
+            hint="'shammah tui --web' shows it in a browser, 'shammah status' prints the figures",
+        )
+    monitor = Monitor(
+        lambda: Client(paths.socket), read_only=read_only, taste=paths.state_dir
+    )  # fmt: skip
+    monitor.run()
+    return monitor.return_code or 0
+
+
+if __name__ == "__main__":
+    main()

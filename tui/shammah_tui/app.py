@@ -1,58 +1,95 @@
-"""The monitor's application: keys on one side, the daemon's news on the other, the screen between.
+"""The monitor's application: keys on one side, the daemon's news on the other, pages between.
 
-Knows neither how the daemon is reached (`link`) nor how a figure is drawn (`overview`).
+Knows neither how the daemon is reached (`link`) nor what a page shows.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.screen import Screen
 
-from shammah.client import Port, place
-from shammah.errors import ShammahError, UsageError
-from shammah.paths import Paths
+from shammah.client import Client
 from shammah.protocol import JobView, Status
+from shammah.records import JobState, LessonMode, Mode
 from shammah.wording import one_line
-from shammah_tui import wording
-from shammah_tui.dialogs import ConfirmCancel, Help
+from shammah_tui import keys, preferences, wording
+from shammah_tui.dialogs import Confirm, Help
+from shammah_tui.job import JobPage
 from shammah_tui.link import Link
 from shammah_tui.messages import (
+    ChangeMade,
     DaemonLost,
     DaemonSeen,
-    JobCancelled,
     JobMoved,
-    JobQueued,
     LinkBroke,
     RequestRefused,
+    Snapshot,
 )
 from shammah_tui.overview import Overview
+from shammah_tui.page import TITLES, Page
+
+#: In the order of their keys.
+PAGES: tuple[type[Page], ...] = (Overview, JobPage)
+
+#: Actions that change something: a monitor that only watches does not offer them.
+CHANGING = frozenset({"train", "pause", "cancel_job", "roll_back", "start_daemon"})
+
+DARK, LIGHT = "textual-dark", "textual-light"
 
 
 class Monitor(App[None]):
-    """Watches the daemon behind a socket or a port; outlives it."""
+    """Watches the daemon that `connect` reaches; outlives it."""
 
     TITLE = "Shammah"
+    CSS_PATH = [  # noqa: RUF012  # declared so by Textual
+        "page.tcss", "dialogs.tcss", "report.tcss", "overview.tcss", "job.tcss",
+    ]  # fmt: skip
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
-        Binding("q", "quit", "Quit"),
-        Binding("r", "look", "Refresh"),
-        Binding("t", "train", "Train now"),
-        Binding("c", "cancel_job", "Cancel job"),
-        Binding("f1,question_mark", "help", "Help", key_display="F1"),
+        *(
+            Binding(str(number), f"open('{page}')", title, show=False, tooltip=f"Open {title}")
+            for number, (page, title) in enumerate(TITLES.items(), start=1)
+        ),
+        Binding("f1,question_mark", "help", "Help", key_display="F1", tooltip="These keys"),
+        Binding("f2", "turn_light", "Dark, light", show=False, tooltip="Dark or light; it is kept"),
+        Binding("r", "look", "Refresh", show=False, tooltip="Look now, not at the next second"),
+        Binding(
+            "S",
+            "start_daemon",
+            "Start the daemon",
+            show=False,
+            tooltip="Start the daemon where none answers",
+        ),
+        Binding("q", "quit", "Quit", tooltip="Leave; the daemon and its job go on"),
     ]
 
-    def __init__(self, daemon: Path | Port) -> None:
+    def __init__(
+        self, connect: Callable[[], Client], *, read_only: bool = False, taste: Path | None = None
+    ) -> None:
+        """
+        Args:
+            read_only: offer nothing that changes anything.
+            taste: the folder in which the theme is kept.
+        """
         super().__init__()
-        self._link = Link(daemon, self.post_message)
-        self._overview = Overview()
-        self._status: Status | None = None  # the newest; None while no daemon answers
+        self._link = Link(connect, self.post_message, read_only=read_only)
+        self._taste = taste
+        self._snapshot: Snapshot | None = None  # the newest; None while no daemon answers
+        self._absence: DaemonLost | None = None
+        for page in PAGES:
+            self.add_mode(page.NAME, partial(page, self._link))
 
-    def on_mount(self) -> None:
-        self.push_screen(self._overview)
+    async def on_mount(self) -> None:
+        if self._taste and (theme := preferences.theme(self._taste)) in self.available_themes:
+            self.theme = theme
+        self.theme_changed_signal.subscribe(self, lambda theme: self._keep(theme.name))
+        await self.switch_mode(Overview.NAME)
         self._link.open()
 
     def on_unmount(self) -> None:
@@ -61,54 +98,130 @@ class Monitor(App[None]):
     # keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Greys out what has no object now."""
-        return None if action == "cancel_job" and self._job is None else True
+        """Hides what a monitor that only watches may not do, greys out what has no object now."""
+        if self._link.read_only and action in CHANGING:
+            return False
+        match action:
+            case "cancel_job" | "pause" if self._job is None:
+                return None
+            case "roll_back" if self._status is None or not self._status.active_version:
+                return None
+            case "open":
+                return parameters[0] in self._modes and len(self.screen_stack) == 1
+        return True
+
+    async def action_open(self, page: str) -> None:
+        await self.switch_mode(page)
+        self._show()
 
     def action_look(self) -> None:
         self._link.refresh()
+        if isinstance(self.screen, Page):
+            self.screen.reload()
 
-    def action_train(self) -> None:
-        self._link.train()
+    def action_turn_light(self) -> None:
+        self.theme = LIGHT if self.current_theme.dark else DARK
+
+    def action_train(self, mode: LessonMode = Mode.CONSOLIDATE) -> None:
+        def train(client: Client) -> ChangeMade:
+            job = client.train(Mode(mode))  # type: ignore[arg-type]
+            return ChangeMade(f"job {job.id} is {job.state}")
+
+        self._link.change(train, self.post_message)
 
     def action_cancel_job(self) -> None:
         if (job := self._job) is None:
             return
 
-        def answer(cancel: bool | None) -> None:
-            if cancel:
-                self._link.cancel(job.id)
+        def cancel(client: Client) -> ChangeMade:
+            return ChangeMade(f"job {client.cancel_job(job.id).id} is cancelled")
 
-        self.push_screen(ConfirmCancel(job.id), answer)
+        self._confirm(
+            Confirm(
+                f"Cancel job {job.id}?",
+                "What it has learned so far is lost. The active version keeps answering.",
+                yes="Cancel the job",
+                no="Keep it",
+            ),
+            cancel,
+        )
+
+    def action_roll_back(self) -> None:
+        def roll_back(client: Client) -> ChangeMade:
+            version = client.rollback()
+            return ChangeMade(f"version {version.number} of {version.base} answers now")
+
+        self._confirm(
+            Confirm(
+                "Roll back to the version that answered before?",
+                "No version is lost: any of them can be promoted again on the page Versions.",
+                yes="Roll back",
+                no="Stay",
+            ),
+            roll_back,
+        )
+
+    def action_start_daemon(self) -> None:
+        if self._snapshot is None:
+            self._tell("starting the daemon")
+            self._link.command_daemon("start")
 
     def action_help(self) -> None:
-        self.push_screen(Help())
+        if not isinstance(page := self.screen, Page):
+            return
+        tables = [
+            (f"On {TITLES[page.NAME]}", keys.as_markdown(keys.keys_of(type(page).BINDINGS))),
+            ("Everywhere", keys.as_markdown(keys.keys_of(self.BINDINGS))),
+        ]
+        self.push_screen(Help(TITLES[page.NAME], page.ABOUT, tables))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The command palette: the pages, what the keys of this one do, and Textual's own."""
+        for page in PAGES:
+            yield SystemCommand(
+                f"Open {TITLES[page.NAME]}",
+                page.ABOUT,
+                lambda page=page: self.call_later(self.action_open, page.NAME),
+            )
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if active.enabled and binding.tooltip and not binding.action.startswith("open("):
+                yield SystemCommand(
+                    binding.description,
+                    binding.tooltip,
+                    lambda action=binding.action, node=active.node: self.call_later(
+                        self.run_action, action, node
+                    ),
+                )
+        yield from super().get_system_commands(screen)
 
     # news
 
     def on_daemon_seen(self, message: DaemonSeen) -> None:
-        snapshot = message.snapshot
-        self._overview.show(snapshot, datetime.now().astimezone())
-        ended = newly_ended(self._status, snapshot.status)
+        before, self._snapshot = self._snapshot, message.snapshot
+        if self._absence is not None:
+            self._tell("the daemon answers again")
+            self._absence = None
+        ended = newly_ended(before.status if before else None, message.snapshot.status)
         if ended is not None and ended.state != "cancelled":  # by a key here, or by one who knows
             self._tell_end(ended)
-        self._take(snapshot.status)
+        self._show()
+        self._refresh_keys(before)
 
     def on_daemon_lost(self, message: DaemonLost) -> None:
-        self._overview.show_absence(message.message, message.hint)
-        self._take(None)
+        before, self._snapshot, self._absence = self._snapshot, None, message
+        self._show()
+        self._refresh_keys(before)
 
     def on_job_moved(self, message: JobMoved) -> None:
         event = message.event
         if event.kind == "state":
             self._link.refresh()
-        elif self._job is not None and event.job_id == self._job.id:
-            self._overview.show_progress(event)
+        elif self._page is not None:
+            self._page.show_progress(event)
 
-    def on_job_queued(self, message: JobQueued) -> None:
-        self._tell(f"job {message.job.id} is {message.job.state}")
-
-    def on_job_cancelled(self, message: JobCancelled) -> None:
-        self._tell(f"job {message.job.id} is cancelled")
+    def on_change_made(self, message: ChangeMade) -> None:
+        self._tell(one_line(message.text))
 
     def on_request_refused(self, message: RequestRefused) -> None:
         self.notify(
@@ -122,20 +235,48 @@ class Monitor(App[None]):
         raise message.error
 
     @property
+    def _page(self) -> Page | None:
+        """The page that is open, also below a dialog."""
+        bottom = self.screen_stack[0]
+        return bottom if isinstance(bottom, Page) else None
+
+    @property
+    def _status(self) -> Status | None:
+        return self._snapshot.status if self._snapshot else None
+
+    @property
     def _job(self) -> JobView | None:
         return self._status.job if self._status else None
 
-    def _take(self, status: Status | None) -> None:
-        before = self._job
-        self._status = status
-        if before != self._job:
+    def _show(self) -> None:
+        if (page := self._page) is None or not page.is_mounted:
+            return
+        if self._snapshot is not None:
+            page.take(self._snapshot, datetime.now().astimezone())
+        elif self._absence is not None:
+            page.show_absence(self._absence.message, self._absence.hint)
+
+    def _refresh_keys(self, before: Snapshot | None) -> None:
+        """The keys at the foot, where another of them has an object now."""
+        if before is None or self._status is None or before.status.job != self._status.job:
             self.refresh_bindings()
+
+    def _confirm(self, question: Confirm, request: Callable[[Client], ChangeMade]) -> None:
+        def answer(wanted: bool | None) -> None:
+            if wanted:
+                self._link.change(request, self.post_message)
+
+        self.push_screen(question, answer)
+
+    def _keep(self, theme: str) -> None:
+        if self._taste:
+            preferences.keep_theme(self._taste, theme)
 
     def _tell_end(self, job: JobView) -> None:
         self.notify(
             wording.result(job),
             title=f"job {job.id} {job.state}",
-            severity="information" if job.state == "promoted" else "warning",
+            severity="information" if job.state is JobState.PROMOTED else "warning",
             markup=False,
         )
 
@@ -149,18 +290,3 @@ def newly_ended(before: Status | None, now: Status) -> JobView | None:
         return None
     known = before.last_job is not None and before.last_job.id == now.last_job.id
     return None if known else now.last_job
-
-
-def main() -> NoReturn:
-    """Show the monitor until the user quits."""
-    try:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual draws on stderr
-            raise UsageError(
-                "the monitor needs a terminal", hint="'shammah status' prints the same figures"
-            )
-        monitor = Monitor(place(Paths.from_environment()))
-        monitor.run()
-    except ShammahError as error:
-        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    sys.exit(monitor.return_code or 0)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from typing import Literal
 
 from textual.message import Message
 
-from shammah.client import Client, Port
-from shammah.errors import ShammahError
+from shammah.client import Client
+from shammah.errors import DaemonUnreachable, ShammahError, UsageError
 from shammah.protocol import Status
 from shammah_tui.messages import (
+    ChangeMade,
     DaemonLost,
     DaemonSeen,
-    JobCancelled,
     JobMoved,
-    JobQueued,
     LinkBroke,
     RequestRefused,
     Snapshot,
@@ -25,42 +27,65 @@ from shammah_tui.messages import (
 POLL_SECONDS = 1.0
 
 Post = Callable[[Message], object]
+Request = Callable[[Client], Message]
+
+#: `-P` keeps the folder the user happens to be in off the module path.
+DAEMON_COMMAND = (sys.executable, "-P", "-m", "shammah.cli", "daemon")
 
 
 class Link:
-    """Threads that talk to the daemon behind `place`, each through a client of its own.
+    """Threads that talk to the daemon, each through a client of its own.
 
     They are daemon threads and not Textual's workers: a request waits for its answer without a
     limit, and whoever quits must not wait for a daemon that hangs.
     """
 
-    def __init__(self, place: Path | Port, post: Post) -> None:
-        self._place = place
+    def __init__(self, connect: Callable[[], Client], post: Post, *, read_only: bool) -> None:
+        self._connect = connect
         self._post = post
+        self.read_only = read_only
         self._closed = threading.Event()
         self._asked = threading.Event()
+        self._questions: queue.SimpleQueue[tuple[Request, Post] | None] = queue.SimpleQueue()
 
     def open(self) -> None:
         """Begin to look at the daemon, again and again until `close`."""
-        self._start(self._poll)
-        self._start(self._follow)
+        for work in (self._poll, self._follow, self._answer):
+            self._start(work)
 
     def close(self) -> None:
         self._closed.set()
         self._asked.set()
+        self._questions.put(None)
 
     def refresh(self) -> None:
         """Look now, not at the next second."""
         self._asked.set()
 
-    def train(self) -> None:
-        self._start(lambda: self._request(lambda client: JobQueued(client.train())))
+    def fetch(self, question: Request, reply: Post) -> None:
+        """Ask for something that comes at once. One after another: a later answer is newer."""
+        self._questions.put((question, reply))
 
-    def cancel(self, job_id: int) -> None:
-        self._start(lambda: self._request(lambda client: JobCancelled(client.cancel_job(job_id))))
+    def ask(self, request: Request, reply: Post) -> None:
+        """Ask for something that may take its time, beside everything else."""
+        self._start(lambda: self._request(request, reply))
+
+    def change(self, request: Request, reply: Post) -> None:
+        """Let the daemon change something, and look at it then."""
+        if self.read_only:
+            self._post(RequestRefused(_only_watching()))
+        else:
+            self._start(lambda: self._request(request, reply, and_look=True))
+
+    def command_daemon(self, command: Literal["start", "restart"]) -> None:
+        """`shammah daemon start` or `restart`, however the daemon is run on this machine."""
+        if self.read_only:
+            self._post(RequestRefused(_only_watching()))
+        else:
+            self._start(lambda: self._command(command))
 
     def _poll(self) -> None:
-        with Client(self._place) as client:
+        with self._connect() as client:
             seen: Snapshot | None = None
             while not self._closed.is_set():
                 self._asked.clear()
@@ -75,7 +100,7 @@ class Link:
 
     def _follow(self) -> None:
         """Job events from now on; what was missed while the daemon was away, a poll has told."""
-        with Client(self._place) as client:
+        with self._connect() as client:
             while not self._closed.is_set():
                 try:
                     for event in client.job_events(after=-1):
@@ -84,12 +109,45 @@ class Link:
                     pass  # the poll says so
                 self._closed.wait(POLL_SECONDS)
 
-    def _request(self, request: Callable[[Client], Message]) -> None:
-        with Client(self._place) as client:
+    def _answer(self) -> None:
+        with self._connect() as client:
+            while (entry := self._questions.get()) is not None:
+                question, reply = entry
+                try:
+                    reply(question(client))
+                except DaemonUnreachable:
+                    pass  # the poll says so
+                except ShammahError as error:
+                    self._post(RequestRefused(error))
+
+    def _request(self, request: Request, reply: Post, *, and_look: bool = False) -> None:
+        with self._connect() as client:
             try:
-                self._post(request(client))
+                reply(request(client))
             except ShammahError as error:
-                self._post(RequestRefused(error))
+                reply(RequestRefused(error))
+        if and_look:
+            self.refresh()
+
+    def _command(self, command: str) -> None:
+        done = subprocess.run(
+            [*DAEMON_COMMAND, command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        if done.returncode:
+            problem = next((line for line in said if line.startswith("error: ")), "")
+            hint = next((line for line in said if line.startswith("hint: ")), "")
+            failed = ShammahError(
+                problem.removeprefix("error: ") or f"'shammah daemon {command}' failed",
+                hint=hint.removeprefix("hint: "),
+            )
+            self._post(RequestRefused(failed))
+        else:
+            self._post(ChangeMade(said[-1] if said else "the daemon is running"))
         self.refresh()
 
     def _start(self, work: Callable[[], None]) -> None:
@@ -118,4 +176,11 @@ def _outline(status: Status) -> tuple[object, ...]:
         status.active_version,
         job and (job.id, job.state),
         last and (last.id, last.state),
+        tuple(status.obsolete),
+    )
+
+
+def _only_watching() -> ShammahError:
+    return UsageError(
+        "this monitor only watches", hint="start it without --read-only to change something"
     )

@@ -1,4 +1,4 @@
-"""What has happened at the daemon, told to the screen; knows neither threads nor widgets."""
+"""What has happened at the daemon, told to the screens; knows neither threads nor widgets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from shammah.errors import ShammahError
-from shammah.protocol import JobEvent, JobView, Status, VersionView
+from shammah.protocol import (
+    Comparison,
+    Draft,
+    ExampleView,
+    InboxItem,
+    JobEvent,
+    JobView,
+    LogTail,
+    SettingView,
+    Status,
+    StepView,
+    VersionView,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,16 @@ class Snapshot:
     def active(self) -> VersionView | None:
         """The version that answers; version 0 is the base itself."""
         return next((version for version in self.versions if version.active), None)
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job with all that it left behind."""
+
+    job: JobView
+    steps: list[StepView]
+    states: list[JobEvent]
+    questions: dict[int, str]  # of the examples it was about; forgotten ones are left out
 
 
 class DaemonSeen(Message):
@@ -47,16 +69,64 @@ class JobMoved(Message):
         self.event = event
 
 
-class JobQueued(Message):
-    def __init__(self, job: JobView) -> None:
+class JobFetched(Message):
+    def __init__(self, record: JobRecord) -> None:
         super().__init__()
-        self.job = job
+        self.record = record
 
 
-class JobCancelled(Message):
-    def __init__(self, job: JobView) -> None:
+class ExamplesFetched(Message):
+    def __init__(self, examples: list[ExampleView], inbox: list[InboxItem]) -> None:
         super().__init__()
-        self.job = job
+        self.examples = examples  # newest first
+        self.inbox = inbox
+
+
+class InboxFetched(Message):
+    def __init__(self, inbox: list[InboxItem]) -> None:
+        super().__init__()
+        self.inbox = inbox
+
+
+class DraftMade(Message):
+    """The daemon proposes a target."""
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__()
+        self.draft = draft
+
+
+class VersionFetched(Message):
+    def __init__(self, version: VersionView, questions: dict[int, str]) -> None:
+        super().__init__()
+        self.version = version
+        self.questions = questions  # by example id; forgotten ones are left out
+
+
+class AnswersCompared(Message):
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__()
+        self.comparison = comparison
+
+
+class LogsFetched(Message):
+    def __init__(self, tail: LogTail) -> None:
+        super().__init__()
+        self.tail = tail
+
+
+class SettingsFetched(Message):
+    def __init__(self, settings: list[SettingView]) -> None:
+        super().__init__()
+        self.settings = settings
+
+
+class ChangeMade(Message):
+    """What a key asked for is done."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
 
 
 class RequestRefused(Message):

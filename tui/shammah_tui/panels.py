@@ -1,4 +1,4 @@
-"""The panels of figures: the model, the examples, the job, and the daemon's absence.
+"""The panels of figures: the model, the examples, the job, the health, and the daemon's absence.
 
 Each shows plain values that it is handed; none knows where they come from.
 """
@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import ProgressBar, Static
 
 from shammah.protocol import JobView, Status
-from shammah.wording import one_line, progress_details
+from shammah.wording import one_line
 from shammah_tui import wording
 from shammah_tui.messages import Snapshot
 
@@ -65,39 +65,62 @@ class ExamplesPanel(Panel):
         yield Line("counts")
         yield ProgressBar(total=1.0, show_percentage=False, show_eta=False, id="gathered")
         yield Line("missing")
-        yield Line("teachability")
+        yield Line("waiting")
 
     def show(self, status: Status) -> None:
         self.line("counts").show(wording.examples(status.examples))
         self.bar().update(total=status.threshold, progress=status.threshold - status.missing)
         self.line("missing").show(wording.until_next_lesson(status))
-        self.line("teachability").show(wording.teachability(status.preparation))
+        self.line("waiting").show(wording.inbox(status.inbox))
 
 
 class JobPanel(Panel):
+    """One job: where it is, and the figures of its present stage."""
+
     BORDER_TITLE = "Job"
 
     def compose(self) -> ComposeResult:
         yield Line("rail")
         yield ProgressBar(total=1.0, show_eta=False, id="fraction")
-        yield Line("details")
-        yield Line("last")
+        yield Line("course")
+        yield Line("rates")
 
-    def show(self, job: JobView | None, last: JobView | None) -> None:
-        """The running job if there is one, and how the one before it ended."""
-        self.set_class(job is None, "-idle")
-        self.line("last").show(wording.last_job(last) if last else "no job has ended yet")
+    def show_running(self, status: Status) -> None:
+        """The unfinished job, or why there is none and how the one before it ended."""
+        if status.job is not None:
+            self.show_job(status.job)
+            return
+        self.set_class(True, "-idle")
+        self.border_title = "Next job"
+        self.line("rail").show(wording.next_job(status))
+
+    def show_job(self, job: JobView) -> None:
+        """Any job."""
         self.border_title = wording.job_title(job)
-        if job is None:
-            self.line("rail").show("no job is running; press t to train now")
+        self.set_class(job.state.is_final, "-idle")
+        if job.state.is_final:
+            self.line("rail").show(wording.ended_job(job))
         else:
-            self.line("rail").show(wording.stage_rail(job.state))
+            self.line("rail").show(wording.stage_rail(wording.stage_of(job)))
             self.show_progress(job.progress)
 
     def show_progress(self, progress: dict[str, Any]) -> None:
         """Progress in the present stage; fields as in `protocol.JobEvent`."""
         self.bar().update(progress=progress.get("fraction", 0.0))
-        self.line("details").show(progress_details(progress))
+        self.line("course").show(wording.course(progress))
+        self.line("rates").show(wording.rates(progress))
+
+
+class HealthPanel(Panel):
+    """What is wrong or waits for the user; says so too when there is nothing."""
+
+    BORDER_TITLE = "Health"
+
+    def compose(self) -> ComposeResult:
+        yield Line("findings")
+
+    def show(self, status: Status) -> None:
+        self.line("findings").show(wording.health(status))
 
 
 class AbsencePanel(Panel):
@@ -110,7 +133,7 @@ class AbsencePanel(Panel):
         yield Line("remedy")
         yield Line("retry")
 
-    def show(self, message: str, hint: str) -> None:
+    def show(self, message: str, hint: str, *, can_start: bool) -> None:
         self.line("problem").show(one_line(message))
-        self.line("remedy").show(one_line(hint))
+        self.line("remedy").show(one_line(hint) + (", or press S here" if can_start else ""))
         self.line("retry").show("This screen connects by itself as soon as a daemon answers.")

@@ -1,8 +1,8 @@
-"""The tables of the newest jobs and versions; know what is in a row, not where it comes from."""
+"""The tables of jobs and versions; know what is in a row, not where it comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -17,43 +17,66 @@ Row = tuple[str, ...]
 
 
 class RecordTable(DataTable[Text]):
-    """Rows of plain text, built again only when they are others; the cursor stays where it is."""
+    """Rows of plain text by their ids, built again only when they are others.
+
+    The cursor stays on its record; on the first row it stays there, so that it follows the newest.
+    """
 
     HEADINGS: ClassVar[Row] = ()
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, headings: Row = ()) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=True)
+        self._headings = headings or self.HEADINGS
         self._shown: Sequence[Row] = ()
+        self._ids: list[int] = []
 
     def on_mount(self) -> None:
-        self.add_columns(*self.HEADINGS)
+        self.add_columns(*self._headings)
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
-        if rows == self._shown:
+    @property
+    def chosen(self) -> int | None:
+        """The id of the record under the cursor."""
+        return self._ids[self.cursor_row] if self.cursor_row < len(self._ids) else None
+
+    def choose(self, record: int) -> None:
+        """Move the cursor to a record, if it is there."""
+        if record in self._ids:
+            self.move_cursor(row=self._ids.index(record))
+
+    def show_rows(self, rows: Iterable[tuple[int, Row]]) -> None:
+        """`rows`: each record's id and its cells."""
+        listed = list(rows)
+        cells = [row for _, row in listed]
+        if cells == self._shown:
             return
-        self._shown = rows
-        cursor = self.cursor_row
+        chosen = self.chosen if self.cursor_row else None
+        self._shown, self._ids = cells, [number for number, _ in listed]
         self.clear()
         # Cells given as str would be read as markup.
-        self.add_rows([[Text(cell) for cell in row] for row in rows])
-        self.move_cursor(row=min(cursor, len(rows) - 1))
+        self.add_rows(
+            [[Text(cell, no_wrap=True, overflow="ellipsis") for cell in row] for row in cells]
+        )
+        if chosen in self._ids:
+            self.move_cursor(row=self._ids.index(chosen), animate=False)
 
 
 class JobTable(RecordTable):
     BORDER_TITLE = "Jobs"
-    HEADINGS = ("id", "state", "made", "result")
+    HEADINGS = ("id", "mode", "state", "made", "result")
 
     def show(self, jobs: list[JobView], now: datetime) -> None:
         self.show_rows(
-            [
+            (
+                job.id,
                 (
                     str(job.id),
+                    job.mode,
                     job.state,
                     wording.moment(job.created_at, now),
                     wording.result(job),
-                )
-                for job in jobs
-            ]
+                ),
+            )
+            for job in jobs
         )
 
 
@@ -63,7 +86,8 @@ class VersionTable(RecordTable):
 
     def show(self, versions: list[VersionView], now: datetime) -> None:
         self.show_rows(
-            [
+            (
+                version.number,
                 (
                     "●" if version.active else "",
                     str(version.number),
@@ -71,7 +95,7 @@ class VersionTable(RecordTable):
                     size(version.size_bytes),
                     wording.moment(version.created_at, now),
                     one_line(version.summary),
-                )
-                for version in versions
-            ]
+                ),
+            )
+            for version in versions
         )

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from textual.content import Content
 
-from shammah.protocol import BaseView, EngineStatus, JobView, Status, VersionView
-from shammah.wording import count, one_line, size
+from shammah.protocol import (
+    BaseView,
+    EngineStatus,
+    InboxKind,
+    JobEvent,
+    JobView,
+    Status,
+    VersionView,
+)
+from shammah.records import JobState
+from shammah.wording import count, duration, one_line, size
 
 #: The stages of a job in their order (DESIGN §8).
 STAGES = ("preparing", "training", "merging", "quantizing", "judging")
@@ -63,7 +74,16 @@ def daemon(status: Status) -> str:
 
 
 def examples(by_status: dict[str, int]) -> str:
-    return " · ".join(f"{number} {name}" for name, number in by_status.items()) or "none yet"
+    parts = [f"{number} {name}" for name, number in by_status.items() if number]
+    return " · ".join(parts) or "none yet: mark an answer in the chat"
+
+
+def inbox(waiting: dict[InboxKind, int]) -> str:
+    """`2 drafts · 1 contradiction wait for you`; nothing when nothing does."""
+    if not waiting:
+        return ""
+    parts = [count(number, kind) for kind, number in waiting.items()]
+    return " · ".join(parts) + (" waits" if sum(waiting.values()) == 1 else " wait") + " for you"
 
 
 def until_next_lesson(status: Status) -> str:
@@ -73,17 +93,80 @@ def until_next_lesson(status: Status) -> str:
     return f"{gathered} of {status.threshold} · {status.missing} more start a lesson"
 
 
+def next_job(status: Status) -> Content:
+    """Why no job runs, what starts one, and how the last one ended."""
+    if status.base is None:
+        lines = [Content("none: there is no base to teach")]
+    elif status.preparation is not None and status.preparation.prepared != "ready":
+        lines = [Content(f"none: {teachability(status.preparation)}")]
+    elif not status.waiting:
+        lines = [Content("none: the model has learned every ready example")]
+    else:
+        missing = max(status.missing, 0)
+        lines = [
+            Content(
+                f"waits for {count(missing, 'more example')}; {status.waiting} not learned yet; "
+                "t trains now"
+                if missing
+                else "due"
+            )
+        ]
+    lines.append(ended_job(status.last_job) if status.last_job else Content("no job has ended yet"))
+    return Content("\n").join(lines)
+
+
 def teachability(view: BaseView | None) -> str:
     """Why no lesson can begin yet; nothing when it can."""
     if view is None or view.prepared == "ready":
         return ""
     if view.problem:
-        return f"cannot be taught: {one_line(view.problem)}"
-    return "being prepared for lessons"
+        return f"the base cannot be taught: {one_line(view.problem)}"
+    return "the base is being prepared for lessons"
 
 
-def job_title(job: JobView | None) -> str:
-    return f"Job {job.id} · {job.mode} · {job.state}" if job else "Job"
+def findings(status: Status) -> list[tuple[str, str]]:
+    """What is wrong or waits: a colour and a sentence each, the worst first."""
+    found: list[tuple[str, str]] = []
+    if status.base is None:
+        found.append(("$text-error", "no base: 'shammah model add PATH.gguf' adds one"))
+    if status.engine.problem:
+        found.append(("$text-error", f"the engine: {one_line(status.engine.problem)}"))
+    if unteachable := teachability(status.preparation):
+        found.append(("$text-warning", unteachable))
+    if status.proposal is not None:
+        proposal = status.proposal
+        found.append(
+            (
+                "$text-warning",
+                f"version {proposal.version} does worse than it should: "
+                f"{one_line(proposal.reason)}; b rolls back to version {proposal.leads_to}",
+            )
+        )
+    if status.unlearning:
+        numbers = count(len(status.unlearning), "forgotten example")
+        found.append(("$text-warning", f"the model still knows {numbers} until the next lesson"))
+    if status.obsolete:
+        which = ", ".join(map(str, status.obsolete))
+        found.append(("$text-warning", f"version {which} knows what is forgotten: delete it there"))
+    if status.inbox:
+        found.append(("$text-accent", f"{inbox(status.inbox)}: 3 opens the examples, i the inbox"))
+    return found
+
+
+def health(status: Status) -> Content:
+    found = findings(status)
+    if not found:
+        return Content.styled("nothing is wrong and nothing waits for you", "$text-success")
+    return Content("\n").join(Content.styled(f"• {text}", colour) for colour, text in found)
+
+
+def job_title(job: JobView) -> str:
+    return f"Job {job.id} · {job.mode} · {job.state}"
+
+
+def stage_of(job: JobView) -> str:
+    """Where it is; a paused one where it was."""
+    return str(job.progress.get("stage", "")) if job.state is JobState.PAUSED else job.state
 
 
 def stage_rail(state: str) -> Content:
@@ -107,7 +190,57 @@ def result(job: JobView) -> str:
     return one_line(job.summary or job.error)
 
 
-def last_job(job: JobView) -> Content:
+def ended_job(job: JobView) -> Content:
     outcome = Content.styled(f"job {job.id} {job.state}", STATE_COLOURS.get(job.state, ""))
     sentence = result(job)
-    return outcome + Content(f": {sentence}") if sentence else outcome
+    parts = [outcome + Content(f": {sentence}") if sentence else outcome]
+    if job.hint:
+        parts.append(Content.styled(one_line(job.hint), "dim"))
+    return Content("\n").join(parts)
+
+
+def course(progress: dict[str, Any]) -> str:
+    """`step 3/60 · loss 0.412 · held-out loss 0.380`, or what another stage says of itself."""
+    parts = []
+    if "step" in progress and "steps" in progress:
+        parts.append(f"step {progress['step']}/{progress['steps']}")
+    for name, field in (("loss", "loss"), ("held-out loss", "held_out_loss")):
+        if progress.get(field) is not None:
+            parts.append(f"{name} {progress[field]:.3f}")
+    if progress.get("detail"):
+        parts.append(one_line(str(progress["detail"])))
+    return " · ".join(parts)
+
+
+def rates(progress: dict[str, Any]) -> str:
+    """`learning rate 1.2e-03 · gradient norm 0.84 · 812 tokens/s · 12 s left`."""
+    parts = []
+    if progress.get("learning_rate") is not None:
+        parts.append(f"learning rate {progress['learning_rate']:.1e}")
+    if progress.get("gradient_norm") is not None:
+        parts.append(f"gradient norm {progress['gradient_norm']:.2f}")
+    if progress.get("tokens_per_second") is not None:
+        parts.append(f"{progress['tokens_per_second']:.0f} tokens/s")
+    if progress.get("seconds_left") is not None:
+        parts.append(f"{duration(progress['seconds_left'])} left")
+    return " · ".join(parts)
+
+
+def job_log(states: Sequence[JobEvent], now: datetime) -> list[str]:
+    """A line for each state that a job entered, with how long the one before it took."""
+    lines = []
+    for before, event in zip([None, *states], states, strict=False):
+        said = str(event.data["state"])
+        if before is not None:
+            passed = datetime.fromisoformat(event.at) - datetime.fromisoformat(before.at)
+            said += f"  ({before.data['state']} took {duration(passed.total_seconds())})"
+        lines.append(f"{clock(event.at, now)}  {said}")
+        for field in ("summary", "error", "hint"):
+            if text := one_line(event.data.get(field)):
+                lines.append(f"          {text}")
+    return lines
+
+
+def clock(iso: str | None, now: datetime) -> str:
+    """`14:02:33`, in the time zone of `now`."""
+    return f"{datetime.fromisoformat(iso).astimezone(now.tzinfo):%H:%M:%S}" if iso else " " * 8

@@ -79,6 +79,13 @@ async def steps(job_id: Id, services: Wired) -> Listing[StepView]:
     return Listing(data=await asyncio.to_thread(_logged, log))
 
 
+@router.get("/api/jobs/{job_id}/states", responses=errors(404))
+async def states(job_id: Id, services: Wired) -> Listing[JobEvent]:
+    """The states that the job has entered so far, as events of kind "state"."""
+    await services.database.run(lambda store: store.jobs.get(job_id))
+    return Listing(data=await services.hub.states(job_id))
+
+
 @router.post("/api/jobs/{job_id}/told", responses=errors(404, 507))
 async def told(job_id: Id, services: Wired) -> JobView:
     """The user was told how the job ended: do not say it again."""

@@ -1,0 +1,44 @@
+"""Settings and logs over the socket of a real daemon."""
+
+from __future__ import annotations
+
+import pytest
+
+from shammah import config
+from shammah.client import Client
+from shammah.errors import ConfigError
+from shammah.protocol import SettingView
+from tests.running import Daemon
+
+
+def setting(client: Client, key: str) -> SettingView:
+    return next(view for view in client.settings() if view.key == key)
+
+
+def test_a_change_is_written_and_holds_after_a_restart(daemon: Daemon, client: Client) -> None:
+    changed = client.change_setting("learning.rank", "8")
+    assert (changed.running, changed.value, changed.source) == ("16", "8", "file")
+    assert changed.needs_restart
+    assert config.get(daemon.paths.config_file, "learning.rank") == 8
+    daemon.stop()
+    daemon.start()
+    with daemon.client as again:
+        assert not setting(again, "learning.rank").needs_restart
+        back = again.change_setting("learning.rank", None)
+        assert (back.running, back.value, back.source) == ("8", "16", "default")
+
+
+def test_a_value_outside_its_limits_is_refused_and_not_written(
+    daemon: Daemon, client: Client
+) -> None:
+    with pytest.raises(ConfigError, match=r"learning\.rank"):
+        client.change_setting("learning.rank", "0")
+    with pytest.raises(ConfigError, match="unknown configuration key"):
+        client.change_setting("learning.ranks", "1")
+    assert not daemon.paths.config_file.exists()
+
+
+def test_the_logs_can_be_followed(client: Client) -> None:
+    first = client.logs()
+    assert any(line.source == "daemon" for line in first.data)
+    assert all(line.level for line in client.logs(first.next).data)

@@ -1,0 +1,82 @@
+"""The settings as their user sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shammah import config, settings
+from shammah.settings import Setting
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def setting(file: Path, key: str) -> Setting:
+    return next(one for one in settings.settings(file) if one.key == key)
+
+
+def test_every_setting_has_a_meaning(file: Path) -> None:
+    found = settings.settings(file)
+    assert [one.key for one in found] == list(config.keys())
+    assert all(one.description for one in found)
+
+
+@pytest.mark.parametrize(
+    ("key", "limits"),
+    [
+        ("engine.slots", "at least 1, at most 64"),
+        ("chat.top_p", "more than 0.0, at most 1.0"),
+        ("gate.quantizations", "one or more"),
+        ("chat.system", ""),
+    ],
+)
+def test_limits_are_said_in_words(file: Path, key: str, limits: str) -> None:
+    assert setting(file, key).limits == limits
+
+
+@pytest.mark.parametrize(
+    ("key", "choices"),
+    [
+        ("learning.inject", ["true", "false"]),
+        ("learning.threshold_mode", ["quick", "consolidate"]),
+        ("gate.quantizations", ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]),
+        ("learning.rank", []),
+    ],
+)
+def test_choices_are_listed(file: Path, key: str, choices: list[str]) -> None:
+    assert setting(file, key).choices == choices
+
+
+def test_it_is_told_where_a_value_comes_from(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("[learning]\nrank = 8\nalpha = 16\n")
+    monkeypatch.setenv("SHAMMAH_LEARNING__ALPHA", "64")
+    rank, alpha = setting(file, "learning.rank"), setting(file, "learning.alpha")
+    assert (rank.value, rank.default, rank.source) == (8, 16, "file")
+    assert (alpha.value, alpha.source) == (64, "environment")
+    assert setting(file, "learning.epochs").source == "default"
+
+
+def test_the_default_is_not_taken_from_the_environment(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHAMMAH_LEARNING__RANK", "64")
+    assert setting(file, "learning.rank").default == 16
+
+
+def test_a_reset_leaves_the_rest_of_the_file_as_it_was(file: Path) -> None:
+    file.write_text("# mine\n[learning]\nrank = 8  # small\nalpha = 16\n")
+    config.reset(file, "learning.rank")
+    assert file.read_text() == "# mine\n[learning]\nalpha = 16\n"
+    config.reset(file, "chat.system")  # nothing to do
+    assert setting(file, "learning.rank").source == "default"
+
+
+@pytest.mark.parametrize("key", list(config.keys()))
+def test_what_is_shown_can_be_set(file: Path, key: str) -> None:
+    before = setting(file, key).value
+    config.set_value(file, key, settings.text(before))
+    assert setting(file, key).value == before

@@ -1,0 +1,146 @@
+"""What every screen of the monitor has: where one is, whether the daemon is there, and the keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from shammah.protocol import JobEvent
+from shammah_tui.link import Link
+from shammah_tui.messages import ChangeMade, Snapshot
+from shammah_tui.panels import AbsencePanel, Line
+
+#: The pages in their order: the name of each mode, and its title.
+TITLES = {
+    "overview": "Overview",
+    "job": "Job",
+    "examples": "Examples",
+    "versions": "Versions",
+    "hardware": "Hardware",
+    "logs": "Logs",
+    "settings": "Settings",
+}
+
+
+class Tab(Static):
+    """The name of a page, with its key; a click opens it."""
+
+    def __init__(self, name: str, key: str) -> None:
+        super().__init__(f"{key} {TITLES[name]}", id=f"tab-{name}", markup=False)
+        self._page = name
+        self.tooltip = f"{TITLES[name]} (key {key})"
+
+    async def on_click(self) -> None:
+        await self.app.run_action(f"app.open('{self._page}')")
+
+
+class NavigationBar(Horizontal):
+    """The pages in one line, and at its end what holds on all of them."""
+
+    def __init__(self, current: str) -> None:
+        super().__init__(id="navigation")
+        self._current = current
+
+    def compose(self) -> ComposeResult:
+        for number, name in enumerate(TITLES, start=1):
+            tab = Tab(name, str(number))
+            tab.set_class(name == self._current, "-current")
+            yield tab
+        yield Line("situation")
+
+
+class Page(Screen[None]):
+    """A screen of its own mode. Shows what it is handed; what else it wants, it asks of the link.
+
+    Without a daemon the last figures stay, dimmed.
+    """
+
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (35, "-tall")]  # noqa: RUF012  # declared so by Textual
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
+    NAME: ClassVar[str]
+    #: What the page is for, in the help.
+    ABOUT: ClassVar[str]
+    #: Actions that change something: a monitor that only watches does not offer them.
+    CHANGING: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(id=self.NAME)
+        self.link = link
+        self._stamp: object = None  # of the snapshot that the page's own figures belong to
+        self._known = False
+
+    def compose(self) -> ComposeResult:
+        yield NavigationBar(self.NAME)
+        yield AbsencePanel(id="absence")
+        with Vertical(id="figures"):
+            yield from self.content()
+        yield Footer()
+
+    def content(self) -> ComposeResult:
+        """What stands between the pages' names and the keys."""
+        raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not (self.link.read_only and action in self.CHANGING)
+
+    def take(self, snapshot: Snapshot, now: datetime) -> None:
+        """Show a snapshot, and fetch what belongs to it."""
+        self._known = True
+        self.add_class("-known")
+        self.remove_class("-absent")
+        self.show_situation(*situation(snapshot, read_only=self.link.read_only))
+        self.show(snapshot, now)
+        if (stamp := self.stamp(snapshot)) != self._stamp:
+            self._stamp = stamp
+            self.reload()
+
+    def show(self, snapshot: Snapshot, now: datetime) -> None:
+        """What the snapshot itself tells."""
+
+    def stamp(self, snapshot: Snapshot) -> object:
+        """What changes when that which the page has fetched is not true any more."""
+        return snapshot.status.pid
+
+    def reload(self) -> None:
+        """Fetch what no snapshot has."""
+
+    def show_progress(self, event: JobEvent) -> None:
+        """The running job has moved."""
+
+    def show_situation(self, *parts: str) -> None:
+        """All of it where there is room, else the last part."""
+        shown = parts if self.has_class("-wide") else parts[-1:]
+        self.query_one("#situation", Line).show(" · ".join(shown))
+
+    def show_absence(self, message: str, hint: str) -> None:
+        self.add_class("-absent")
+        self.show_situation("no daemon")
+        self._stamp = None
+        self.query_one(AbsencePanel).show(message, hint, can_start=not self.link.read_only)
+
+    def on_screen_resume(self, _event: events.ScreenResume) -> None:
+        if self._known:
+            self.reload()
+
+    def on_change_made(self, _message: ChangeMade) -> None:
+        """The app says it; what the page shows of it is fetched again."""
+        self.reload()
+
+
+def situation(snapshot: Snapshot, *, read_only: bool) -> list[str]:
+    """`version 3`, `job 4 training`, `read-only`: what matters most comes last."""
+    status = snapshot.status
+    parts = [f"version {status.active_version}"]
+    if status.job is not None:
+        parts.append(f"job {status.job.id} {status.job.state}")
+    if status.engine.state != "ready":
+        parts.append(f"engine {status.engine.state}")
+    if read_only:
+        parts.append("read-only")
+    return parts
