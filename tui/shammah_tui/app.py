@@ -21,8 +21,11 @@ from shammah.records import JobState, LessonMode, Mode
 from shammah.wording import one_line
 from shammah_tui import keys, preferences, wording
 from shammah_tui.dialogs import Confirm, Help
+from shammah_tui.examples import Examples
+from shammah_tui.hardware import HardwarePage
 from shammah_tui.job import JobPage
 from shammah_tui.link import Link
+from shammah_tui.logs import Logs
 from shammah_tui.messages import (
     ChangeMade,
     DaemonLost,
@@ -34,9 +37,13 @@ from shammah_tui.messages import (
 )
 from shammah_tui.overview import Overview
 from shammah_tui.page import TITLES, Page
+from shammah_tui.settings import Settings
+from shammah_tui.versions import Versions
 
 #: In the order of their keys.
-PAGES: tuple[type[Page], ...] = (Overview, JobPage)
+PAGES: tuple[type[Page], ...] = (
+    Overview, JobPage, Examples, Versions, HardwarePage, Logs, Settings,
+)  # fmt: skip
 
 #: Actions that change something: a monitor that only watches does not offer them.
 CHANGING = frozenset({"train", "pause", "cancel_job", "roll_back", "start_daemon"})
@@ -50,6 +57,7 @@ class Monitor(App[None]):
     TITLE = "Shammah"
     CSS_PATH = [  # noqa: RUF012  # declared so by Textual
         "page.tcss", "dialogs.tcss", "report.tcss", "overview.tcss", "job.tcss",
+        "examples.tcss", "versions.tcss", "hardware.tcss", "settings.tcss",
     ]  # fmt: skip
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
         *(
@@ -170,8 +178,8 @@ class Monitor(App[None]):
         if not isinstance(page := self.screen, Page):
             return
         tables = [
-            (f"On {TITLES[page.NAME]}", keys.as_markdown(keys.keys_of(type(page).BINDINGS))),
-            ("Everywhere", keys.as_markdown(keys.keys_of(self.BINDINGS))),
+            (f"On {TITLES[page.NAME]}", keys.keys_of(type(page).BINDINGS)),
+            ("Everywhere", keys.keys_of(self.BINDINGS)),
         ]
         self.push_screen(Help(TITLES[page.NAME], page.ABOUT, tables))
 

@@ -61,5 +61,12 @@ class Curves(PlotextPlot):
                 plot.plot(one.x, one.y, color=colour, label=label, marker="braille")
         if self._ticks:
             plot.xticks(list(self._ticks), list(self._ticks.values()))
+        elif steps := [x for one in drawn.values() for x in one.x]:
+            plot.xticks(_whole(min(steps), max(steps)))
         plot.ylim(*self._limits)
         self.refresh()
+
+
+def _whole(first: float, last: float, number: int = 5) -> list[float]:
+    """Whole numbers from first to last: there is no half step."""
+    return sorted({round(first + (last - first) * index / (number - 1)) for index in range(number)})

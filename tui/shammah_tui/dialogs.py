@@ -8,11 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, Markdown, Static, TextArea
+from textual.widgets import Button, Input, Label, Static, TextArea
 
 from shammah.protocol import SettingView
 from shammah.wording import printable
 from shammah_tui.difference import in_colour
+from shammah_tui.keys import Key
 
 
 class Confirm(ModalScreen[bool]):
@@ -123,16 +124,16 @@ class Help(ModalScreen[None]):
         Binding("escape,f1,question_mark,q", "dismiss", "Close")
     ]
 
-    def __init__(self, title: str, about: str, tables: Sequence[tuple[str, str]]) -> None:
-        """`tables`: headings, and under each its keys as a markdown table."""
+    def __init__(self, title: str, about: str, tables: Sequence[tuple[str, Sequence[Key]]]) -> None:
+        """`tables`: headings, and the keys under each."""
         super().__init__()
         self._title, self._about, self._tables = title, about, tables
 
     def compose(self) -> ComposeResult:
-        text = "\n\n".join(
-            [self._about, *(f"**{title}**\n\n{table}" for title, table in self._tables)]
-        )
         with VerticalScroll(classes="dialog large") as dialog:
             dialog.border_title = f"Help: {self._title}"
             dialog.border_subtitle = "Esc closes"
-            yield Markdown(text)
+            yield Static(self._about, markup=False)
+            for heading, keys in self._tables:
+                yield Static(heading, classes="question heading", markup=False)
+                yield Static("\n".join(f"{one.shown:<10}{one.does}" for one in keys), markup=False)

@@ -40,7 +40,9 @@ class JobPage(Page):
         Binding(
             "c", "app.cancel_job", "Cancel", tooltip="Cancel the running job, after a question"
         ),
-        Binding("enter", "report", "Report", tooltip="What the gate found in the chosen job"),
+        Binding(
+            "g", "report", "Report", tooltip="What the gate found in the chosen job; Enter, too"
+        ),
     ]
     AUTO_FOCUS = "#jobs"
 
@@ -68,7 +70,8 @@ class JobPage(Page):
         if not self._jobs:
             self.query_one(JobPanel).show_running(snapshot.status)
         elif (job := self._chosen) is not None:
-            self.query_one(JobPanel).show_job(job)
+            known = self._record is not None and self._record.job.id == job.id
+            self.query_one(JobPanel).show_job(job, self._record.steps if known else [])
 
     def stamp(self, snapshot: Snapshot) -> object:
         job = snapshot.status.job
@@ -94,7 +97,7 @@ class JobPage(Page):
         self._held_out = [
             (one.step, one.held_out_nll) for one in record.steps if one.held_out_nll is not None
         ]
-        self.query_one(JobPanel).show_job(record.job)
+        self.query_one(JobPanel).show_job(record.job, record.steps)
         self._show_losses()
         lines = wording.job_log(record.states, datetime.now().astimezone())
         self.query_one("#states", Line).show("\n".join(lines))

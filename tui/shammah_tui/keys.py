@@ -26,11 +26,6 @@ def keys_of(bindings: Iterable[BindingType]) -> list[Key]:
     ]
 
 
-def as_markdown(keys: Iterable[Key]) -> str:
-    rows = "".join(f"| {one.shown} | {one.does} |\n" for one in keys)
-    return f"| key | does |\n|---|---|\n{rows}"
-
-
 def _shown(binding: Binding) -> str:
     if binding.key_display:
         return binding.key_display

@@ -11,6 +11,8 @@ from shammah.protocol import (
     Comparison,
     Draft,
     ExampleView,
+    HardwareHistory,
+    HardwareSample,
     InboxItem,
     JobEvent,
     JobView,
@@ -107,6 +109,13 @@ class AnswersCompared(Message):
     def __init__(self, comparison: Comparison) -> None:
         super().__init__()
         self.comparison = comparison
+
+
+class HardwareFetched(Message):
+    def __init__(self, sample: HardwareSample, history: HardwareHistory) -> None:
+        super().__init__()
+        self.sample = sample
+        self.history = history
 
 
 class LogsFetched(Message):

@@ -8,12 +8,14 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from shammah.protocol import JobEvent
-from shammah_tui.link import Link
-from shammah_tui.messages import ChangeMade, Snapshot
+from shammah_tui.dialogs import Confirm
+from shammah_tui.link import Link, Request
+from shammah_tui.messages import Snapshot
 from shammah_tui.panels import AbsencePanel, Line
 
 #: The pages in their order: the name of each mode, and its title.
@@ -70,7 +72,7 @@ class Page(Screen[None]):
     CHANGING: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, link: Link) -> None:
-        super().__init__(id=self.NAME)
+        super().__init__(id=f"page-{self.NAME}")
         self.link = link
         self._stamp: object = None  # of the snapshot that the page's own figures belong to
         self._known = False
@@ -128,9 +130,19 @@ class Page(Screen[None]):
         if self._known:
             self.reload()
 
-    def on_change_made(self, _message: ChangeMade) -> None:
-        """The app says it; what the page shows of it is fetched again."""
-        self.reload()
+    def confirm(self, question: Confirm, request: Request) -> None:
+        """Let the daemon change something if the user says yes."""
+
+        def answer(wanted: bool | None) -> None:
+            if wanted:
+                self.link.change(request, self.reply)
+
+        self.app.push_screen(question, answer)
+
+    def reply(self, message: Message) -> None:
+        """What comes of a change: said by the app, then fetched again by this page."""
+        self.app.post_message(message)
+        self.app.call_later(self.reload)
 
 
 def situation(snapshot: Snapshot, *, read_only: bool) -> list[str]:

@@ -5,6 +5,7 @@ Each shows plain values that it is handed; none knows where they come from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from textual.app import ComposeResult
@@ -12,7 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import ProgressBar, Static
 
-from shammah.protocol import JobView, Status
+from shammah.protocol import JobView, Status, StepView
 from shammah.wording import one_line
 from shammah_tui import wording
 from shammah_tui.messages import Snapshot
@@ -94,12 +95,12 @@ class JobPanel(Panel):
         self.border_title = "Next job"
         self.line("rail").show(wording.next_job(status))
 
-    def show_job(self, job: JobView) -> None:
-        """Any job."""
+    def show_job(self, job: JobView, steps: Sequence[StepView] = ()) -> None:
+        """Any job; `steps`: what is known of its training."""
         self.border_title = wording.job_title(job)
         self.set_class(job.state.is_final, "-idle")
         if job.state.is_final:
-            self.line("rail").show(wording.ended_job(job))
+            self.line("rail").show(wording.ended_job(job, steps))
         else:
             self.line("rail").show(wording.stage_rail(wording.stage_of(job)))
             self.show_progress(job.progress)

@@ -38,7 +38,7 @@ class VerdictTable(RecordTable):
                 (
                     str(one["example_id"]),
                     VERDICTS[one["verdict"]],
-                    one_line(questions.get(one["example_id"], FORGOTTEN))[:60],
+                    one_line(questions.get(one["example_id"], FORGOTTEN)),
                     one_line(one["why"]),
                 ),
             )
@@ -61,12 +61,6 @@ def checks(report: Mapping[str, Any]) -> Content:
     lines += [
         Content.styled(f"! {one_line(warning)}", "$text-warning") for warning in report["warnings"]
     ]
-    lines.append(
-        Content(
-            f"{report['quantization']} · moved {report['kl_mean']:.3f} nats from the base on "
-            f"general questions (at most {report['max_kl']:g})"
-        )
-    )
     if len(report.get("attempts", [])) > 1:
         tried = ", ".join(
             f"{one['quantization']}" + (f" at {one['scale']:g}" if one["scale"] != 1 else "")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from textual.content import Content
 
 from shammah.protocol import (
     BaseView,
+    DiskView,
     EngineStatus,
+    ForecastView,
     InboxKind,
     JobEvent,
     JobView,
     Status,
+    StepView,
     VersionView,
+    VotesView,
 )
 from shammah.records import JobState
 from shammah.wording import count, duration, one_line, size
@@ -48,6 +53,11 @@ def moment(iso: str | None, now: datetime) -> str:
     return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%d %b}"
 
 
+def soon(iso: str) -> str:
+    """`03:00 on 22 Nov`, as the daemon gave it in its local time."""
+    return f"{datetime.fromisoformat(iso):%H:%M on %d %b}"
+
+
 def base(name: str | None) -> str:
     return one_line(name) or "none: 'shammah model add PATH.gguf' adds one"
 
@@ -56,6 +66,13 @@ def version(number: int, active: VersionView | None) -> str:
     """`3 · Q6_K · 112 MB`; version 0 is the base itself."""
     said = str(number) if number else "0, the base"
     return f"{said} · {active.quantization} · {size(active.size_bytes)}" if active else said
+
+
+def votes(view: VotesView) -> str:
+    """`3 won, 1 lost`; nothing before the first comparison."""
+    if not (view.won or view.lost or view.tied):
+        return ""
+    return f"{view.won} won, {view.lost} lost" + (f", {view.tied} tied" if view.tied else "")
 
 
 def engine(status: EngineStatus) -> str:
@@ -111,6 +128,8 @@ def next_job(status: Status) -> Content:
                 else "due"
             )
         ]
+    if status.next_night:
+        lines.append(Content(f"the night's lesson is due at {soon(status.next_night)}"))
     lines.append(ended_job(status.last_job) if status.last_job else Content("no job has ended yet"))
     return Content("\n").join(lines)
 
@@ -148,16 +167,45 @@ def findings(status: Status) -> list[tuple[str, str]]:
     if status.obsolete:
         which = ", ".join(map(str, status.obsolete))
         found.append(("$text-warning", f"version {which} knows what is forgotten: delete it there"))
+    if status.forecast is not None and status.forecast.shortage:
+        found.append(("$text-warning", f"no room for a lesson: {status.forecast.shortage}"))
+    if status.waits:
+        found.append(("$text-warning", f"the queued job waits: {one_line(status.waits)}"))
     if status.inbox:
         found.append(("$text-accent", f"{inbox(status.inbox)}: 3 opens the examples, i the inbox"))
     return found
 
 
 def health(status: Status) -> Content:
-    found = findings(status)
-    if not found:
-        return Content.styled("nothing is wrong and nothing waits for you", "$text-success")
-    return Content("\n").join(Content.styled(f"• {text}", colour) for colour, text in found)
+    """What is wrong, or that nothing is; then the room that there is."""
+    found = findings(status) or [("$text-success", "nothing is wrong and nothing waits for you")]
+    lines = [Content.styled(f"• {text}", colour) for colour, text in found]
+    if status.forecast is not None:
+        lines.append(Content(room_for_lesson(status.forecast)))
+    if status.disk is not None:
+        lines.append(Content(disk(status.disk)))
+    return Content("\n").join(lines)
+
+
+def room_for_lesson(forecast: ForecastView) -> str:
+    memory, room = forecast.memory_bytes, forecast.memory_available_bytes
+    return (
+        f"the next lesson takes about {size(memory)} of {size(room)} memory "
+        f"and {size(forecast.disk_bytes)} of {size(forecast.disk_free_bytes)} disk"
+    )
+
+
+def disk(view: DiskView) -> str:
+    """`on disk: bases 300 MB, versions 120 MB`; what takes less than a megabyte is left out."""
+    parts = {
+        "bases": view.bases_bytes,
+        "versions": view.versions_bytes,
+        "jobs": view.jobs_bytes,
+        "database": view.database_bytes,
+        "logs": view.logs_bytes,
+    }
+    taken = ", ".join(f"{name} {size(used)}" for name, used in parts.items() if used >= 1e6)
+    return f"on disk: {taken or 'less than 1 MB'}"
 
 
 def job_title(job: JobView) -> str:
@@ -190,13 +238,27 @@ def result(job: JobView) -> str:
     return one_line(job.summary or job.error)
 
 
-def ended_job(job: JobView) -> Content:
+def ended_job(job: JobView, steps: Sequence[StepView] = ()) -> Content:
     outcome = Content.styled(f"job {job.id} {job.state}", STATE_COLOURS.get(job.state, ""))
     sentence = result(job)
     parts = [outcome + Content(f": {sentence}") if sentence else outcome]
     if job.hint:
         parts.append(Content.styled(one_line(job.hint), "dim"))
+    if steps:
+        parts.append(Content.styled(trained(steps), "dim"))
     return Content("\n").join(parts)
+
+
+def trained(steps: Sequence[StepView]) -> str:
+    """`48 steps · loss 12.713 → 0.412 · held-out loss 2.300 → 0.910 · ...`."""
+    parts = [count(len(steps), "step"), f"loss {steps[0].loss:.3f} → {steps[-1].loss:.3f}"]
+    held_out = [one.held_out_nll for one in steps if one.held_out_nll is not None]
+    if held_out:
+        parts.append(f"held-out loss {held_out[0]:.3f} → {held_out[-1]:.3f}")
+    rates = [one.learning_rate for one in steps if one.learning_rate is not None]
+    if rates:
+        parts.append(f"learning rate up to {max(rates):.1e}")
+    return " · ".join(parts)
 
 
 def course(progress: dict[str, Any]) -> str:
@@ -227,17 +289,17 @@ def rates(progress: dict[str, Any]) -> str:
 
 
 def job_log(states: Sequence[JobEvent], now: datetime) -> list[str]:
-    """A line for each state that a job entered, with how long the one before it took."""
+    """A line for each state that a job entered, with how long it was in it."""
     lines = []
-    for before, event in zip([None, *states], states, strict=False):
-        said = str(event.data["state"])
-        if before is not None:
-            passed = datetime.fromisoformat(event.at) - datetime.fromisoformat(before.at)
-            said += f"  ({before.data['state']} took {duration(passed.total_seconds())})"
-        lines.append(f"{clock(event.at, now)}  {said}")
+    for event, after in zip_longest(states, states[1:]):
+        said = f"{clock(event.at, now)} {event.data['state']}"
+        if after is not None:
+            passed = datetime.fromisoformat(after.at) - datetime.fromisoformat(event.at)
+            said += f" {duration(passed.total_seconds())}"
+        lines.append(said)
         for field in ("summary", "error", "hint"):
             if text := one_line(event.data.get(field)):
-                lines.append(f"          {text}")
+                lines.append(f"         {text}")
     return lines
 
 
