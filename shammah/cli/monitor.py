@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
+
+import typer
 
 #: `-P` keeps the folder the user happens to be in off the monitor's module path.
 COMMAND = (sys.executable, "-P", "-m", "shammah_tui")
 
 
-def tui() -> None:
-    """Watch the model, the examples and the jobs on one screen."""
-    os.execv(COMMAND[0], COMMAND)
+def tui(
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Only watch: offer nothing that changes anything.")
+    ] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="In a browser on this machine, behind a token.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Of --web; 8742 if none is given.")
+    ] = None,
+) -> None:
+    """Watch and steer the model, the examples, the jobs and the machine."""
+    wishes = ["--read-only"] * read_only + ["--web"] * web
+    if port is not None:
+        wishes += ["--port", str(port)]
+    os.execv(COMMAND[0], [*COMMAND, *wishes])

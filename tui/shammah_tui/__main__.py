@@ -10,17 +10,21 @@ from typing import NoReturn
 from shammah.client import Client
 from shammah.errors import ShammahError, UsageError
 from shammah.paths import Paths
-from shammah_tui.app import Monitor
+
+PORT = 8742
 
 
 def main() -> NoReturn:
-    """Show the monitor until the user quits."""
+    """Show the monitor until the user quits it."""
     parser = argparse.ArgumentParser(prog="shammah tui", description="Watch and steer the daemon.")
-    parser.add_argument(
-        "--read-only", action="store_true", help="offer nothing that changes anything"
-    )
+    parser.add_argument("--read-only", action="store_true", help="offer nothing that changes")
+    parser.add_argument("--web", action="store_true", help="show it in a browser on this machine")
+    parser.add_argument("--port", type=int, default=PORT, help="of the browser's address")
     wishes = parser.parse_args()
     try:
+        if wishes.web:
+            show_in_browser(wishes.port, read_only=wishes.read_only)
+            sys.exit()
         sys.exit(show(Paths.from_environment(), read_only=wishes.read_only))
     except ShammahError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
@@ -35,11 +39,19 @@ def show(paths: Paths, *, read_only: bool) -> int:
             "the monitor needs a terminal",
             hint="'shammah tui --web' shows it in a browser, 'shammah status' prints the figures",
         )
-    monitor = Monitor(
-        lambda: Client(paths.socket), read_only=read_only, taste=paths.state_dir
-    )  # fmt: skip
+    from shammah_tui.app import Monitor
+
+    monitor = Monitor(lambda: Client(paths.socket), read_only=read_only, taste=paths.state_dir)
     monitor.run()
     return monitor.return_code or 0
+
+
+def show_in_browser(port: int, *, read_only: bool) -> None:
+    """The same behind a token; each browser window runs a monitor of its own."""
+    from shammah_tui import browser
+
+    command = [sys.executable, "-P", "-m", "shammah_tui"]
+    browser.serve(command + ["--read-only"] * read_only, port)
 
 
 if __name__ == "__main__":

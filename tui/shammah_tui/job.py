@@ -70,8 +70,9 @@ class JobPage(Page):
         if not self._jobs:
             self.query_one(JobPanel).show_running(snapshot.status)
         elif (job := self._chosen) is not None:
-            known = self._record is not None and self._record.job.id == job.id
-            self.query_one(JobPanel).show_job(job, self._record.steps if known else [])
+            record = self._record
+            known = record is not None and record.job.id == job.id
+            self.query_one(JobPanel).show_job(job, record.steps if record and known else [])
 
     def stamp(self, snapshot: Snapshot) -> object:
         job = snapshot.status.job

@@ -63,7 +63,7 @@ class Page(Screen[None]):
     Without a daemon the last figures stay, dimmed.
     """
 
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (35, "-tall")]  # noqa: RUF012  # declared so by Textual
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012  # declared so by Textual
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
     NAME: ClassVar[str]
     #: What the page is for, in the help.
