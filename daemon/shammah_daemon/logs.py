@@ -39,7 +39,9 @@ def configure(file: Path, level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     # Their debug lines would carry what is sent, also when ours are wanted.
-    for chatty in ("asyncio", "httpcore", "httpx", "sse_starlette", "uvicorn.access"):
+    for chatty in (
+        "apscheduler", "asyncio", "httpcore", "httpx", "sse_starlette", "uvicorn.access",
+    ):  # fmt: skip
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -96,7 +96,7 @@ class Adapter:
         self.optimizer.step()
         self._publish_masters()
         self._gradients.zero_()
-        return norm.item()
+        return float(norm)
 
     def state(self) -> dict[str, torch.Tensor]:
         """What a checkpoint keeps: masters and both moments."""

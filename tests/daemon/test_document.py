@@ -59,6 +59,7 @@ KNOWN = {
     "model": "shammah@1",
     "turn_id": "newest",
     "session_id": 1,
+    "key": "chat.temperature",
     "file_id": "file-1",
     "fine_tuning_job_id": "ftjob-1",
 }

@@ -70,7 +70,7 @@ def test_an_error_keeps_its_traceback(tmp_path: Path) -> None:
     assert (line.text, line.trace) == ("crashed", "Traceback\nValueError")
 
 
-@pytest.mark.parametrize("cursor", ["x", "1.2", "1.2.3.4", "-1.0.0"])
+@pytest.mark.parametrize("cursor", ["x", "1.2", "1.2.3.4", "-1.0.0", "².0.0"])
 def test_a_foreign_cursor_is_refused(tmp_path: Path, cursor: str) -> None:
     with pytest.raises(UsageError, match="no such place"):
         tail(tmp_path, cursor)

@@ -1,4 +1,4 @@
-"""Headless Chromium, driven over its DevTools protocol: opens pages, presses keys, takes pictures."""
+"""Headless Chromium over its DevTools protocol: opens pages, presses keys, takes pictures."""
 
 from __future__ import annotations
 

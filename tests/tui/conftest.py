@@ -1,91 +1,169 @@
-"""The monitor before the stand-in for the daemon, at the sizes it must be good at."""
+"""The monitor before one real daemon, which has been taught something and waits for a word."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
 from shammah import launch
 from shammah.client import Client
-from shammah.errors import DaemonUnreachable
+from shammah.errors import ShammahError
 from shammah.paths import Paths
+from shammah.protocol import JobView
+from shammah.records import Level
 from shammah_tui.app import Monitor
+from tests.running import TINY, TINY_LESSON, Daemon, furnish, home_in
 
-FAKE = Path(__file__).parents[1] / "cli" / "fake"
-SOURCES = Path(__file__).parents[2]
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
 
-Watching = Callable[[], AbstractAsyncContextManager["Eye"]]
+SETTINGS = TINY_LESSON | {
+    "SHAMMAH_LEARNING__INJECT": "false",
+    "SHAMMAH_LEARNING__CONSOLIDATE_AT": "",
+}
+
+#: What is taught: a model that knows no language learns to give one short answer to everything.
+QUESTIONS = tuple(f"what do we do about case {number} then" for number in range(3))
+TARGET = "yes we agree indeed"
+
+Watching = Callable[..., AbstractAsyncContextManager["Eye"]]
 
 
 class Eye:
     """What a user sees and presses."""
 
     def __init__(self, pilot: Pilot[None]) -> None:
-        self._pilot = pilot
+        self.pilot = pilot
+
+    @property
+    def app(self) -> Monitor:
+        assert isinstance(self.pilot.app, Monitor)
+        return self.pilot.app
 
     @property
     def screen(self) -> str:
         """The terminal as text, a line a row."""
-        strips = self._pilot.app.screen._compositor.render_strips()
+        strips = self.app.screen._compositor.render_strips()
         return "\n".join(strip.text for strip in strips)
 
     async def sees(self, *texts: str) -> None:
         """Wait until every text is on the screen."""
-        await self._until(lambda: all(text in self.screen for text in texts))
+        await self.until(lambda: all(text in self.screen for text in texts))
 
     async def sees_no_more(self, text: str) -> None:
-        await self._until(lambda: text not in self.screen)
+        await self.until(lambda: text not in self.screen)
 
     async def presses(self, *keys: str) -> None:
-        await self._pilot.press(*keys)
+        await self.pilot.press(*keys)
 
-    async def _until(self, holds: Callable[[], bool]) -> None:
+    async def types(self, text: str) -> None:
+        for character in text:
+            await self.pilot.press("space" if character == " " else character)
+
+    async def until(self, holds: Callable[[], Any]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not holds():
             assert time.monotonic() < deadline, self.screen
-            await self._pilot.pause()
+            await self.pilot.pause()
             await asyncio.sleep(0.02)
 
 
-@pytest.fixture(params=[(80, 24), (160, 50)], ids=["80x24", "160x50"])
-def size(request: pytest.FixtureRequest) -> tuple[int, int]:
-    wanted: tuple[int, int] = request.param
-    return wanted
+@pytest.fixture(scope="session")
+def living(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
+    """A daemon that has promoted one version, and whose inbox has three items."""
+    paths = home_in(tmp_path_factory.mktemp("living"))
+    furnish(paths, tiny_ground, TINY)
+    daemon = Daemon(paths, SETTINGS)
+    daemon.start()
+    try:
+        with daemon.client as client:
+            live(client)
+        yield daemon
+    finally:
+        daemon.kill()
+
+
+def live(client: Client) -> None:
+    """Teach a lesson, and leave something to decide."""
+    for question in QUESTIONS:
+        mark(client, question, TARGET, Level.CRITICAL)
+    lesson = client.train()
+    while not client.job(lesson.id).state.is_final:
+        time.sleep(0.05)
+    assert client.status().active_version == 1, client.job(lesson.id).summary
+    mark(client, QUESTIONS[0], "nobody agrees", Level.MEDIUM)
+    mark(client, "when is the bin collected", None, Level.CRITICAL)
+    mark(client, "what is the wifi password", "The password is hunter2Xk9!qq", Level.CRITICAL)
+
+
+def mark(client: Client, question: str, correction: str | None, level: Level) -> int:
+    """Ask, and mark the answer; the id of the example."""
+    answer = client.chat([{"role": "user", "content": question}], max_tokens=8)
+    return client.feedback(level, answer.id, correction=correction).example_id
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
-    """An empty home in which every daemon that is started is the stand-in, ended after."""
-    monkeypatch.setenv("SHAMMAH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAKE), str(SOURCES)]))
-    found = Paths.from_environment()
-    yield found
-    with suppress(DaemonUnreachable):
-        launch.stop(found, lambda text: None)
-
-
-@pytest.fixture
-def client(paths: Paths) -> Iterator[Client]:
-    """Of a running stand-in."""
-    with launch.ensure_running(paths, lambda text: None) as client:
+def client(living: Daemon) -> Iterator[Client]:
+    with living.client as client:
         yield client
 
 
 @pytest.fixture
-def watching(paths: Paths, size: tuple[int, int]) -> Watching:
-    """Opens the monitor."""
+def paths(living: Daemon, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Of the home of the daemon, which this process and its children find too."""
+    monkeypatch.setenv("SHAMMAH_HOME", str(living.paths.data_dir))
+    return living.paths
+
+
+@pytest.fixture
+def watching(living: Daemon) -> Watching:
+    """Opens the monitor, on the page that the keys lead to."""
 
     @asynccontextmanager
-    async def watch() -> AsyncIterator[Eye]:
-        async with Monitor(paths.socket).run_test(size=size, notifications=True) as pilot:
-            yield Eye(pilot)
+    async def watch(
+        *keys: str, size: tuple[int, int] = (80, 24), read_only: bool = False
+    ) -> AsyncIterator[Eye]:
+        socket = living.paths.socket
+        monitor = Monitor(lambda: Client(socket), read_only=read_only)
+        async with monitor.run_test(size=size, notifications=True) as pilot:
+            eye = Eye(pilot)
+            if await asyncio.to_thread(socket.exists):
+                await eye.sees("Model")
+            await eye.presses(*keys)
+            yield eye
 
     return watch
+
+
+@pytest.fixture
+def held_job(living: Daemon, client: Client) -> Iterator[JobView]:
+    """A lesson that stands still in the middle of its training."""
+    job = client.train()
+    while "step" not in client.job(job.id).progress:
+        time.sleep(0.01)
+    (trainer,) = living.children("shammah.training")
+    trainer.suspend()
+    yield client.job(job.id)
+    trainer.resume()
+    with suppress(ShammahError):
+        client.cancel_job(job.id)
+
+
+@pytest.fixture
+def came_back(living: Daemon) -> Iterator[Callable[[], Awaitable[None]]]:
+    """Stops the daemon; afterwards it runs again, as it did, whoever has started another one."""
+
+    async def stop() -> None:
+        await asyncio.to_thread(living.stop)
+
+    yield stop
+    with suppress(ShammahError):
+        launch.stop(living.paths, lambda text: None)
+    living.stop()
+    living.start()

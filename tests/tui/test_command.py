@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pexpect
 import pytest
 
-from shammah.paths import Paths
-
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240, func_only=True)
 
 
-def test_it_opens_on_a_terminal_and_q_leaves_it(paths: Paths) -> None:
+@pytest.fixture(autouse=True)
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHAMMAH_HOME", str(tmp_path / "home"))
+
+
+def test_it_opens_on_a_terminal_and_q_leaves_it() -> None:
     monitor = pexpect.spawn(
-        sys.executable, ["-m", "shammah.cli", "tui"], dimensions=(24, 80), timeout=20
+        sys.executable, ["-m", "shammah.cli", "tui"], dimensions=(24, 80), timeout=60
     )
     monitor.expect("No daemon")
     monitor.send("q")
@@ -24,7 +28,7 @@ def test_it_opens_on_a_terminal_and_q_leaves_it(paths: Paths) -> None:
     assert monitor.exitstatus == 0
 
 
-def test_it_refuses_to_draw_on_what_is_not_a_terminal(paths: Paths) -> None:
+def test_it_refuses_to_draw_on_what_is_not_a_terminal() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "shammah.cli", "tui"],
         stdin=subprocess.DEVNULL,
@@ -35,5 +39,6 @@ def test_it_refuses_to_draw_on_what_is_not_a_terminal(paths: Paths) -> None:
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "error: the monitor needs a terminal\nhint: 'shammah status' prints the same figures\n"
+        "error: the monitor needs a terminal\n"
+        "hint: 'shammah tui --web' shows it in a browser, 'shammah status' prints the figures\n"
     )

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import NoReturn
 
-from shammah.client import Client
+from shammah.client import Client, place
 from shammah.errors import ShammahError, UsageError
 from shammah.paths import Paths
 
@@ -41,7 +41,8 @@ def show(paths: Paths, *, read_only: bool) -> int:
         )
     from shammah_tui.app import Monitor
 
-    monitor = Monitor(lambda: Client(paths.socket), read_only=read_only, taste=paths.state_dir)
+    daemon = place(paths)
+    monitor = Monitor(lambda: Client(daemon), read_only=read_only, taste=paths.state_dir)
     monitor.run()
     return monitor.return_code or 0
 

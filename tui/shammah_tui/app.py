@@ -38,6 +38,7 @@ from shammah_tui.messages import (
 from shammah_tui.overview import Overview
 from shammah_tui.page import TITLES, Page
 from shammah_tui.settings import Settings
+from shammah_tui.themes import DARK, LIGHT
 from shammah_tui.versions import Versions
 
 #: In the order of their keys.
@@ -47,8 +48,6 @@ PAGES: tuple[type[Page], ...] = (
 
 #: Actions that change something: a monitor that only watches does not offer them.
 CHANGING = frozenset({"train", "pause", "cancel_job", "roll_back", "start_daemon"})
-
-DARK, LIGHT = "textual-dark", "textual-light"
 
 
 class Monitor(App[None]):
@@ -94,6 +93,7 @@ class Monitor(App[None]):
             self.add_mode(page.NAME, partial(page, self._link))
 
     async def on_mount(self) -> None:
+        self.register_theme(LIGHT)
         if self._taste and (theme := preferences.theme(self._taste)) in self.available_themes:
             self.theme = theme
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep(theme.name))
@@ -128,7 +128,7 @@ class Monitor(App[None]):
             self.screen.reload()
 
     def action_turn_light(self) -> None:
-        self.theme = LIGHT if self.current_theme.dark else DARK
+        self.theme = LIGHT.name if self.current_theme.dark else DARK
 
     def action_train(self, mode: LessonMode = Mode.CONSOLIDATE) -> None:
         def train(client: Client) -> ChangeMade:
@@ -136,6 +136,17 @@ class Monitor(App[None]):
             return ChangeMade(f"job {job.id} is {job.state}")
 
         self._link.change(train, self.post_message)
+
+    def action_pause(self) -> None:
+        if (job := self._job) is None:
+            return
+
+        def pause(client: Client) -> ChangeMade:
+            if job.state is JobState.PAUSED:
+                return ChangeMade(f"job {client.resume_job(job.id).id} goes on")
+            return ChangeMade(f"job {client.pause_job(job.id).id} is paused: p lets it go on")
+
+        self._link.change(pause, self.post_message)
 
     def action_cancel_job(self) -> None:
         if (job := self._job) is None:
@@ -244,8 +255,8 @@ class Monitor(App[None]):
 
     @property
     def _page(self) -> Page | None:
-        """The page that is open, also below a dialog."""
-        bottom = self.screen_stack[0]
+        """The page that is open, also below a dialog; none while the app ends."""
+        bottom = next(iter(self.screen_stack), None)
         return bottom if isinstance(bottom, Page) else None
 
     @property

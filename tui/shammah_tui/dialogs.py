@@ -68,6 +68,8 @@ class EditTarget(ModalScreen[str | None]):
                 yield Static(id="difference", markup=False)
 
     def on_mount(self) -> None:
+        text = self.query_one(TextArea)
+        text.move_cursor(text.document.end)
         self._show_difference()
 
     def on_text_area_changed(self, _event: TextArea.Changed) -> None:

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import DataTable, Input
+from textual.widgets import DataTable
 
 from shammah.client import Client
 from shammah.protocol import ExampleView, InboxItem
@@ -26,13 +26,14 @@ from shammah_tui.tables import RecordTable
 
 FILTER = Filter[ExampleView](
     fields={
+        "id": lambda one: str(one.id),
         "status": lambda one: one.status,
         "level": lambda one: one.level,
         "verdict": lambda one: one.verdict or "none",
         "taught": lambda one: "yes" if one.taught else "no",
     },
     text=lambda one: "\n".join(
-        [one.question, one.target or "", one.rejected or "", one.note or "", f"#{one.id}"]
+        [one.question, one.target or "", one.rejected or "", one.note or ""]
     ),
 )
 
@@ -114,7 +115,7 @@ class Examples(Page):
         self._inbox = message.inbox
         self._select()
 
-    def on_input_changed(self, _event: Input.Changed) -> None:
+    def on_filter_line_settled(self, _event: FilterLine.Settled) -> None:
         self._select()
 
     def on_data_table_row_highlighted(self, _event: DataTable.RowHighlighted) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.widgets import Input, RichLog
+from textual.widgets import RichLog
 
 from shammah.protocol import LogLine
 from shammah.wording import count, one_line, printable
@@ -87,7 +87,7 @@ class Logs(Page):
         self._awaited = False
         super().show_absence(message, hint)
 
-    def on_input_changed(self, _event: Input.Changed) -> None:
+    def on_filter_line_settled(self, _event: FilterLine.Settled) -> None:
         matches = FILTER.matching(self.query_one(FilterLine).value)
         self.query_one(RichLog).clear()
         self._write([line for line in self._kept if matches(line)])

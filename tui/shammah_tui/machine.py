@@ -16,6 +16,7 @@ from shammah_tui.curves import Curve
 WARN, ALARM = 0.8, 0.95
 
 _BAR = 20
+_CORE_BAR = 10
 _GB = 1e9
 
 
@@ -94,17 +95,16 @@ def _clock(at: float, now: datetime) -> str:
 
 
 def _cores(percent: list[float], columns: int) -> list[Content]:
-    """`core 0 ━━━━ 43 %`, side by side."""
+    """`core 0  ━━━━  43 %`, as many side by side as fit between the borders."""
     cells = [
         Content.assemble(
-            (f"core {number:<3}", "dim"), _bar(share / 100, _BAR // 2), f" {share:3.0f} %  "
+            (f"core {number:<3}", "dim"), _bar(share / 100, _CORE_BAR), f" {share:3.0f} %"
         )
         for number, share in enumerate(percent)
     ]
-    beside = max(1, (columns - 4) // (8 + _BAR // 2 + 8))
-    return [
-        Content("").join(cells[start : start + beside]) for start in range(0, len(cells), beside)
-    ]
+    gap = Content("  ")
+    beside = max(1, (columns - 4 + len(gap)) // (len(cells[0]) + len(gap))) if cells else 1
+    return [gap.join(cells[start : start + beside]) for start in range(0, len(cells), beside)]
 
 
 def _room(name: str, used: int, total: int) -> Content:

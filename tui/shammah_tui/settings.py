@@ -7,7 +7,7 @@ from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import DataTable, Input
+from textual.widgets import DataTable
 
 from shammah.client import Client
 from shammah.protocol import SettingView
@@ -83,7 +83,7 @@ class Settings(Page):
         self._settings = message.settings
         self._select()
 
-    def on_input_changed(self, _event: Input.Changed) -> None:
+    def on_filter_line_settled(self, _event: FilterLine.Settled) -> None:
         self._select()
 
     def on_data_table_row_highlighted(self, _event: DataTable.RowHighlighted) -> None:

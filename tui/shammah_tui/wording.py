@@ -19,10 +19,11 @@ from shammah.protocol import (
     JobView,
     Status,
     StepView,
+    TriedView,
     VersionView,
     VotesView,
 )
-from shammah.records import JobState
+from shammah.records import PauseReason
 from shammah.wording import count, duration, one_line, size
 
 #: The stages of a job in their order (DESIGN §8).
@@ -208,13 +209,22 @@ def disk(view: DiskView) -> str:
     return f"on disk: {taken or 'less than 1 MB'}"
 
 
+#: Why a job is paused, after `paused`.
+PAUSED_FOR = {
+    PauseReason.USER: "",
+    PauseReason.POLICY: ": the machine is needed for something else",
+    PauseReason.SPACE: ": the disk is full, it goes on when there is room",
+}
+
+
 def job_title(job: JobView) -> str:
-    return f"Job {job.id} · {job.mode} · {job.state}"
+    reason = PAUSED_FOR[job.paused_for] if job.paused_for else ""
+    return f"Job {job.id} · {job.mode} · {job.state}{reason}"
 
 
 def stage_of(job: JobView) -> str:
     """Where it is; a paused one where it was."""
-    return str(job.progress.get("stage", "")) if job.state is JobState.PAUSED else job.state
+    return job.stage or job.state
 
 
 def stage_rail(state: str) -> Content:
@@ -244,9 +254,15 @@ def ended_job(job: JobView, steps: Sequence[StepView] = ()) -> Content:
     parts = [outcome + Content(f": {sentence}") if sentence else outcome]
     if job.hint:
         parts.append(Content.styled(one_line(job.hint), "dim"))
+    parts += [Content.styled(tried(one), "$text-warning") for one in job.tried]
     if steps:
         parts.append(Content.styled(trained(steps), "dim"))
     return Content("\n").join(parts)
+
+
+def tried(one: TriedView) -> str:
+    """`tried: out of memory while training; then smaller batches`."""
+    return f"tried: {one.failure} while {one.stage}; then {one_line(one.said)}"
 
 
 def trained(steps: Sequence[StepView]) -> str:

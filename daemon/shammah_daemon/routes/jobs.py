@@ -15,6 +15,7 @@ from shammah.protocol import (
     CompareRequest,
     Comparison,
     Id,
+    JobEvent,
     JobView,
     Listing,
     PruneReceipt,

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from shammah import config, settings
-from shammah.protocol import SettingChange, SettingView
+from shammah.protocol import Listing, SettingChange, SettingView
+from shammah_daemon.document import errors
 from shammah_daemon.services import Services, Wired
 
 router = APIRouter(tags=["system"])
 
 
-@router.get("/api/config")
-async def every_setting(services: Wired) -> dict[str, Any]:
+@router.get("/api/config", responses=errors(422))
+async def every_setting(services: Wired) -> Listing[SettingView]:
     """Every setting: what it means, what holds now, and what holds after a restart."""
-    return {"data": [view.model_dump(mode="json") for view in _views(services)]}
+    return Listing(data=_views(services))
 
 
-@router.put("/api/config/{key}")
+@router.put("/api/config/{key}", responses=errors(422, 507))
 async def change(key: str, request: SettingChange, services: Wired) -> SettingView:
     """Write a value, or with null go back to the default. It holds when the daemon starts again."""
     if request.value is None:

@@ -1,0 +1,143 @@
+"""What is on every page: the way to the others, the help, the palette, the theme, the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from textual.binding import BindingType
+
+from shammah.client import Client
+from shammah_tui.app import PAGES, Monitor
+from shammah_tui.compare import Compare
+from shammah_tui.keys import keys_of
+from shammah_tui.page import TITLES
+from shammah_tui.review import Review
+from tests.running import Daemon
+
+if TYPE_CHECKING:
+    from tests.tui.conftest import Watching
+
+pytestmark = [
+    pytest.mark.timeout(240, func_only=True),
+    # httpcore leaves the socket of a refused connection to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+#: A word that only this page shows, by its key.
+MARKS = {
+    "2": "Loss, nats a token",
+    "3": "in the inbox",
+    "4": "The gate on version 1",
+    "5": "core 0",
+    "6": "serving base=tiny",
+    "7": "learning.threshold_examples",
+    "1": "Health",
+}
+
+
+async def test_each_page_has_its_key_and_its_help(watching: Watching) -> None:
+    async with watching(size=(160, 50)) as eye:
+        for key, mark in MARKS.items():
+            await eye.presses(key)
+            await eye.sees(mark)
+            await eye.presses("f1")
+            await eye.sees("Everywhere", "Leave; the daemon and its job go on")
+            await eye.presses("escape")
+            await eye.sees_no_more("Everywhere")
+
+
+async def test_a_click_on_a_name_opens_its_page(watching: Watching) -> None:
+    async with watching() as eye:
+        await eye.pilot.click("#tab-versions")
+        await eye.sees("The gate on version 1")
+
+
+async def test_the_palette_opens_pages_and_knows_the_keys(watching: Watching) -> None:
+    async with watching() as eye:
+        await eye.presses("ctrl+p")
+        await eye.types("open logs")
+        await eye.sees("Open Logs")
+        await eye.presses("enter", "enter")
+        await eye.sees("serving base=tiny")
+        await eye.presses("ctrl+p")
+        await eye.types("hold")
+        await eye.sees("Hold the lines still")
+
+
+async def test_the_theme_is_kept(living: Daemon, tmp_path: Path) -> None:
+    def monitor() -> Monitor:
+        return Monitor(lambda: Client(living.paths.socket), taste=tmp_path / "state")
+
+    async with monitor().run_test() as pilot:
+        assert pilot.app.current_theme.dark
+        await pilot.press("f2")
+        assert not pilot.app.current_theme.dark
+    async with monitor().run_test() as pilot:
+        assert not pilot.app.current_theme.dark
+
+
+async def test_one_that_only_watches_offers_nothing_that_changes(watching: Watching) -> None:
+    async with watching(read_only=True) as eye:
+        await eye.sees("read-only")
+        assert "Train" not in eye.screen
+        for key, offered in (("3", "Forget"), ("4", "Promote"), ("7", "Change")):
+            await eye.presses(key)
+            await eye.sees(MARKS[key] if key != "7" else "engine.slots")
+            assert offered not in eye.screen
+        await eye.presses("3", "f", "1", "t")
+        await eye.sees("Health")
+        assert len(eye.app.screen_stack) == 1
+
+
+async def test_it_says_that_the_daemon_is_gone_and_that_it_is_back(
+    living: Daemon, watching: Watching, came_back: Callable[[], Awaitable[None]]
+) -> None:
+    async with watching() as eye:
+        await eye.sees("ready ·")
+        await came_back()
+        await eye.sees("No daemon", "start it with 'shammah daemon start', or press S here")
+        await eye.sees("base    tiny")  # the last figures stay
+        await eye.presses("t")
+        await eye.sees("no daemon answers on")
+        await asyncio.to_thread(living.start)
+        await eye.sees("the daemon answers again")
+        await eye.sees_no_more("No daemon")
+
+
+@pytest.mark.usefixtures("paths")
+async def test_s_starts_a_daemon_where_there_is_none(
+    watching: Watching, came_back: Callable[[], Awaitable[None]]
+) -> None:
+    async with watching() as eye:
+        await came_back()
+        await eye.sees("No daemon")
+        await eye.presses("S")
+        await eye.sees("the daemon answers again")
+
+
+def test_every_page_has_a_name_a_purpose_and_keys_that_say_what_they_do() -> None:
+    assert [page.NAME for page in PAGES] == list(TITLES)
+    for page in PAGES:
+        assert page.ABOUT
+        assert all(binding.tooltip for binding in page.BINDINGS)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("title", "bindings"),
+    [
+        *((f"## {TITLES[page.NAME]}", page.BINDINGS) for page in PAGES),
+        ("## Keys on every page", Monitor.BINDINGS),
+        ("### The inbox", Review.BINDINGS),
+        ("### Compare", Compare.BINDINGS),
+    ],
+)
+def test_every_key_is_in_the_documentation(title: str, bindings: list[BindingType]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text()
+    section = text.split(f"\n{title}\n")[1].split("\n#")[0]
+    rows = [f"| `{key.shown}` | {key.does} |" for key in keys_of(bindings)]
+    assert rows
+    assert [row for row in rows if row not in section] == []

@@ -1,0 +1,57 @@
+"""The page *Settings*: shown, changed, refused, reset, and taken up by a restart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shammah import config
+from shammah.paths import Paths
+
+if TYPE_CHECKING:
+    from tests.tui.conftest import Watching
+
+pytestmark = [
+    pytest.mark.timeout(240, func_only=True),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+
+async def test_a_setting_is_found_changed_and_reset(paths: Paths, watching: Watching) -> None:
+    async with watching("7") as eye:
+        await eye.sees("engine.slots")
+        await eye.presses("slash")
+        await eye.types("lora rank")
+        await eye.sees("learning.rank", "at least 1, at most 512")
+        await eye.presses("escape", "e")
+        await eye.sees("Enter saves")
+        await eye.presses("ctrl+u", "0", "enter")
+        await eye.sees("greater than or equal to 1")  # said where it was typed
+        await eye.presses("backspace", "8", "enter")
+        await eye.sees("the daemon still works with 16", "1 change for the next start")
+        assert config.get(paths.config_file, "learning.rank") == 8
+        await eye.presses("d")
+        await eye.sees("16, the default")
+    assert config.get(paths.config_file, "learning.rank") == 16
+
+
+async def test_what_the_environment_sets_cannot_be_changed(watching: Watching) -> None:
+    async with watching("7") as eye:
+        await eye.sees("engine.slots")
+        await eye.presses("slash")
+        await eye.types("learning.epochs")
+        await eye.sees("12, from the environment of the daemon")
+        await eye.presses("escape", "e")
+        await eye.sees("SHAMMAH_LEARNING__EPOCHS")
+
+
+@pytest.mark.usefixtures("paths", "came_back")
+async def test_r_restarts_the_daemon(watching: Watching) -> None:
+    async with watching("7") as eye:
+        await eye.sees("engine.slots")
+        await eye.presses("R")
+        await eye.sees("Restart the daemon?")
+        await eye.presses("y")
+        await eye.sees("No daemon")
+        await eye.sees("the daemon answers again")
