@@ -35,7 +35,7 @@ ANOTHER_RUNS = "another daemon is running"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
-_QUIET_SECONDS = 1.0  # a start that takes no longer is not worth a word
+_QUIET_SECONDS = 2.0  # a start that takes no longer is not worth a word
 _REMIND_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 
