@@ -64,6 +64,7 @@ class Ending:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._cut.wait(), GRACE_SECONDS)
         services.serving.interrupt(STOPPING)
+        services.guest.interrupt(STOPPING)
         await closing
         await self._answered.wait()
         hurry.cancel()

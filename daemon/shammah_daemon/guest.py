@@ -14,7 +14,7 @@ import structlog
 
 from shammah.config import EngineConfig
 from shammah.engine.handle import Engine
-from shammah.errors import Conflict
+from shammah.errors import Conflict, ShammahError
 from shammah.records import Active
 from shammah_daemon import artefacts
 from shammah_daemon.courtesy import Courtesy
@@ -48,8 +48,8 @@ class Guest:
         """An engine with `version` for one answer; background work waits meanwhile.
 
         Raises:
-            NotFound: there is no such version.
-            BaseModelError: its file is gone or cannot be loaded.
+            NotFound: there is no such version, or it was pruned.
+            BaseModelError: its file is gone, damaged, or cannot be loaded.
             Conflict: memory does not hold a second model.
         """
         serving = self._serving.servable
@@ -72,6 +72,11 @@ class Guest:
                 if self._leases == 0:
                     self._free.set()
                     self._end_later()
+
+    def interrupt(self, reason: ShammahError) -> None:
+        """End every answer; who waits for one gets `reason`."""
+        if self._engine:
+            self._engine.interrupt(reason)
 
     async def close(self) -> None:
         async with self._changing:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from shammah.completions import ACTIVE_MODEL, BASE_MODEL, ModelCard
 from shammah.errors import EngineError, ModelNotFound
-from shammah.records import Active
+from shammah.records import Active, Version
 from shammah.store.database import Store
 from shammah_daemon.database import Database
 from shammah_daemon.guest import Guest
@@ -66,13 +66,9 @@ def version_of(store: Store, model: str) -> Active | None:
     if model == BASE_MODEL:
         return Active(active.base, 0)
     numbered = _NUMBERED.fullmatch(model)
-    if numbered:
-        version = Active(active.base, int(numbered[1]))
-        if any(
-            one.base == active.base and one.number == version.version
-            for one in store.versions.list()
-        ):
-            return version
+    number = int(numbered[1]) if numbered else 0
+    if any(one.number == number for one in _there(store, active.base)):
+        return Active(active.base, number)
     raise ModelNotFound(
         f"the model {model!r} does not exist", hint="GET /v1/models lists those that do"
     )
@@ -81,7 +77,7 @@ def version_of(store: Store, model: str) -> Active | None:
 def cards(store: Store) -> list[ModelCard]:
     """See `Naming.cards`; a version is as old as its promotion."""
     active = store.pointer.active()
-    versions = [one for one in store.versions.list() if active and one.base == active.base]
+    versions = _there(store, active.base) if active else []
     created = {one.number: _seconds(one.created_at) for one in versions}
     serving = created.get(active.version, 0) if active else 0
     return [
@@ -89,6 +85,11 @@ def cards(store: Store) -> list[ModelCard]:
         ModelCard(id=BASE_MODEL, created=0),
         *(ModelCard(id=f"{ACTIVE_MODEL}@{n}", created=at) for n, at in created.items()),
     ]
+
+
+def _there(store: Store, base: str) -> list[Version]:
+    """The versions of a base that have their files, newest first."""
+    return [one for one in store.versions.list() if one.base == base and not one.pruned_at]
 
 
 def _seconds(moment: str) -> int:
