@@ -161,7 +161,9 @@ class ChatRequest(Sampled):
     max_completion_tokens: int | None = Field(None, ge=1)
     response_format: ResponseFormat | None = None
     logprobs: No = None
-    session: int | None = None  # Shammah's own: the session that the turn is recorded in
+    session: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        None, description="Shammah's own: the session that the turn is recorded in"
+    )
 
     @property
     def limit(self) -> int | None:

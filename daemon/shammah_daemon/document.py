@@ -32,12 +32,21 @@ EVENTS: Responses = {
 
 _REASONS = {
     400: "The request is not usable",
+    401: "No token, or a wrong one; over TCP",
+    403: "A web page, another user, or another host's name",
     404: "There is no such thing",
     409: "Not possible in the present state",
+    413: "The body is too long or too deep",
+    415: "A body of a kind that is not taken",
     422: "The request is not usable",
+    429: "Too many wrong tokens; over TCP",
     503: "No engine can answer",
     507: "The home folder cannot be written",
 }
+
+#: What the doors may say to everybody, and to who sends a body.
+_DOORS = (401, 403, 429)
+_BODIES = (413, 415)
 
 
 def raw(media_type: str, description: str = "Successful Response") -> Responses:
@@ -67,19 +76,27 @@ def install(app: FastAPI) -> None:
 
 
 def _corrected(document: dict[str, Any]) -> dict[str, Any]:
-    """Validation errors have our shape, and the status that OpenAI's clients know."""
-    reference = {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}
+    """Validation errors have our shape, and the status that OpenAI's clients know; the doors stand
+    before every route."""
     for path, operations in document["paths"].items():
         for operation in operations.values():
             responses = operation["responses"]
-            refused = responses.pop("422", None)
-            # A body that is no JSON at all is refused too.
-            if refused is not None:
-                status = 400 if path.startswith(OPENAI_PATHS) else 422
-                responses[str(status)] = {
-                    "description": _REASONS[status],
-                    "content": {"application/json": {"schema": reference}},
-                }
+            refusals = [*_DOORS, *(_BODIES if "requestBody" in operation else ())]
+            if responses.pop("422", None) is not None:
+                refusals.append(400 if path.startswith(OPENAI_PATHS) else 422)
+            for status in refusals:
+                responses[str(status)] = _refusal(status)
+    schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(unused, None)
+        schemas.pop(unused, None)
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"token": []}, {}]  # on the socket nobody needs one
     return document
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}
+    return {
+        "description": _REASONS[status],
+        "content": {"application/json": {"schema": reference}},
+    }

@@ -37,7 +37,7 @@ async def begin(services: Wired) -> SessionView:
 
 @router.get("/api/sessions")
 async def list_(
-    services: Wired, search: str = "", limit: Annotated[int, Query(ge=-1)] = -1
+    services: Wired, search: str = "", limit: Annotated[int, Query(ge=-1, lt=2**63)] = -1
 ) -> SessionList:
     """Newest first; with words to search for, the best matches first."""
     if search.strip():

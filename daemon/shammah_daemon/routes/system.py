@@ -28,7 +28,7 @@ from shammah.records import Active, Base, ExampleStatus, Job
 from shammah.store.database import Store
 from shammah_daemon import disk
 from shammah_daemon.aftercare import proposal
-from shammah_daemon.document import errors
+from shammah_daemon.document import errors, raw
 from shammah_daemon.forgetting import unlearned
 from shammah_daemon.inbox import count
 from shammah_daemon.learning import fresh_count, waiting_count
@@ -49,7 +49,7 @@ async def health() -> Health:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
+    responses=raw(CONTENT_TYPE_LATEST),
 )
 async def metrics(services: Wired) -> Response:
     """Counts and times for Prometheus; holds no text and no id."""
