@@ -53,6 +53,12 @@ def scrubbed_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("SHAMMAH_")}
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 def home_in(folder: Path) -> Paths:
     """An empty home."""
     paths = Paths.from_environment({"SHAMMAH_HOME": str(folder)})

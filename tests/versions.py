@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from shammah.files import sha256_of
 from shammah.paths import Paths
 from shammah.records import Mode, Version
 from shammah.store.database import Store
@@ -28,10 +29,10 @@ def promote(paths: Paths, ggufs: Sequence[Path]) -> None:
                 job_id=job.id,
                 quantization="Q8_0",
                 gguf="model-Q8_0.gguf",
-                sha256="0" * 64,
+                sha256=sha256_of(gguf),
                 size_bytes=gguf.stat().st_size,
                 created_at="2026-03-01T12:00:00.000+00:00",
                 manifest={},
-                report={"summary": "learned 0 of 0"},
+                report={"summary": "learned 0 of 0", "verdicts": [], "kl_mean": 0.0},
             )
             store.promote(version, {}, [])

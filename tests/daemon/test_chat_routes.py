@@ -132,7 +132,9 @@ def test_the_answer_matches_the_schema_that_was_asked_for(http: httpx.Client) ->
 
 
 def test_json_that_reaches_its_limit_is_cut_and_says_so(http: httpx.Client) -> None:
-    form = {"type": "json_object"}
+    schema = {"type": "object", "properties": {"reasons": {"type": "string"}}}
+    schema |= {"required": ["reasons"]}
+    form = {"type": "json_schema", "json_schema": {"name": "long", "schema": schema}}
     body = {"messages": user(), "max_tokens": 3, "response_format": form}
     [choice] = http.post("/v1/chat/completions", json=body).json()["choices"]
     assert choice["message"]["content"].startswith("{")
@@ -213,7 +215,8 @@ def test_an_unknown_path_and_broken_json_are_errors_too(http: httpx.Client) -> N
     wrong = http.get("/v1/chat/completions")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert wrong.json()["error"]["message"]
-    response = http.post("/v1/chat/completions", content=b"{not json")
+    json_type = {"Content-Type": "application/json"}
+    response = http.post("/v1/chat/completions", content=b"{not json", headers=json_type)
     assert response.status_code == 400
     assert response.json()["error"]["message"]
 

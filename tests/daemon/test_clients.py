@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -15,27 +16,31 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from openai import OpenAI
 from pydantic import BaseModel, SecretStr
 
+from shammah import token
 from tests.asking import QUESTION
-from tests.loopback import loopback
-from tests.running import TINY, Daemon, furnish, home_in, scrubbed_environment
-
-KEY = "not-needed-on-a-socket"
+from tests.running import TINY, Daemon, free_port, furnish, home_in, scrubbed_environment
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[str]:
+def url() -> str:
+    return f"http://127.0.0.1:{free_port()}/v1"
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path, url: str) -> Iterator[str]:
+    """The token of a daemon that listens at `url`."""
     paths = home_in(tmp_path_factory.mktemp("clients"))
     furnish(paths, tiny_ground, TINY)
-    daemon = Daemon(paths, {"SHAMMAH_CHAT__MAX_TOKENS": "12"})
+    port = str(httpx.URL(url).port)
+    daemon = Daemon(paths, {"SHAMMAH_CHAT__MAX_TOKENS": "12", "SHAMMAH_DAEMON__PORT": port})
     daemon.start()
-    with loopback(paths.socket) as address:
-        yield f"{address}/v1"
+    yield token.read(paths.token)
     daemon.kill()
 
 
 @pytest.fixture(scope="module")
-def sdk(url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=url, api_key=KEY, max_retries=0) as client:
+def sdk(url: str, key: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=url, api_key=key, max_retries=0) as client:
         yield client
 
 
@@ -123,9 +128,9 @@ def test_the_sdk_knows_our_errors(sdk: OpenAI) -> None:
 
 
 @pytest.fixture(scope="module")
-def langchain(url: str) -> ChatOpenAI:
+def langchain(url: str, key: str) -> ChatOpenAI:
     return ChatOpenAI(
-        model="shammah", base_url=url, api_key=SecretStr(KEY), max_retries=0, temperature=0
+        model="shammah", base_url=url, api_key=SecretStr(key), max_retries=0, temperature=0
     )
 
 
@@ -139,13 +144,15 @@ def test_langchain_converses_and_streams(langchain: ChatOpenAI) -> None:
     assert streamed == whole.content
 
 
-def test_langchain_gets_structured_answers_and_embeddings(langchain: ChatOpenAI, url: str) -> None:
+def test_langchain_gets_structured_answers_and_embeddings(
+    langchain: ChatOpenAI, url: str, key: str
+) -> None:
     voting = langchain.model_copy(update={"max_tokens": 60})
     assert isinstance(voting.with_structured_output(Vote).invoke("Vote."), Vote)
     embeddings = OpenAIEmbeddings(
         model="shammah",
         openai_api_base=url,
-        openai_api_key=SecretStr(KEY),
+        openai_api_key=SecretStr(key),
         check_embedding_ctx_length=False,
     )
     assert len(embeddings.embed_query("Rain.")) == 64
@@ -171,10 +178,13 @@ def run_llm(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_llm_asks_streams_and_goes_on(url: str, tmp_path: Path) -> None:
+def test_llm_asks_streams_and_goes_on(url: str, key: str, tmp_path: Path) -> None:
+    keys = {"shammah": key}
+    (tmp_path / "keys.json").write_text(json.dumps(keys))
+    ours = {"api_base": url, "api_key_name": "shammah", "supports_schema": True}
     models = [
-        {"model_id": "mine", "model_name": "shammah", "api_base": url},
-        {"model_id": "wrong", "model_name": "gpt-4o", "api_base": url},
+        {"model_id": "mine", "model_name": "shammah", **ours},
+        {"model_id": "wrong", "model_name": "gpt-4o", **ours},
     ]
     # YAML reads JSON.
     (tmp_path / "extra-openai-models.yaml").write_text(json.dumps(models))

@@ -21,6 +21,9 @@ LONG = {"max_tokens": 1500, "temperature": 2.0, "seed": 1}
 
 BEGIN_SECONDS = 60
 
+#: How long after the client has gone the engine may still work.
+STOP_SECONDS = 1.0
+
 
 @pytest.fixture
 def daemon(start_daemon: StartDaemon) -> Daemon:
@@ -64,8 +67,9 @@ def test_hanging_up_stops_the_engine(
         assert within(BEGIN_SECONDS, lambda: client.status().engine.active_requests == 1)
         busy = processor_seconds(engine)
         assert within(BEGIN_SECONDS, lambda: processor_seconds(engine) > busy)
-    assert within(1.0, lambda: client.status().engine.active_requests == 0)
+    time.sleep(STOP_SECONDS)
+    assert client.status().engine.active_requests == 0
     rest = processor_seconds(engine)
     time.sleep(0.3)
-    assert processor_seconds(engine) - rest < 0.1
+    assert processor_seconds(engine) - rest < 0.05
     assert answered(client).usage.completion_tokens
