@@ -159,7 +159,9 @@ async def train(
     taught = await _lesson(examples, config, engine, template, base)
     replace(taught, cases=judged.cases).save(folder)
     result = await stages.run(
-        training(ground), _ignore_progress, {"job_dir": str(folder), "adapter": None}
+        training(ground),
+        _ignore_progress,
+        {"job_dir": str(folder), "adapter": None, "adjustments": {}},
     )
     (folder / "train.json").write_text(json.dumps(result))
 

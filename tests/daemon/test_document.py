@@ -60,6 +60,7 @@ KNOWN = {
     "model": "shammah@1",
     "turn_id": "newest",
     "key": "chat.temperature",
+    "fine_tuning_job_id": "ftjob-1",
 }
 
 
@@ -155,8 +156,6 @@ def _run(
     """The statuses of `count` requests, some of them wrong on purpose."""
     statuses: list[int] = []
     known = {p.name: KNOWN[p.name] for p in operation.path_parameters if p.name in KNOWN}
-    if "fine_tuning" in operation.path:
-        known["name"] = "ftjob-1"
     strategies = [
         operation.as_strategy(GenerationMode.POSITIVE, path_parameters=known or None),
         operation.as_strategy(GenerationMode.POSITIVE),
