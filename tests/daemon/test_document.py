@@ -109,7 +109,7 @@ def test_every_route_says_how_it_refuses(document: dict[str, Any]) -> None:
             refused = set(operation["responses"]) & {"400", "422"}
             assert refused <= ({"400"} if path.startswith("/v1/") else {"422"}), path
             takes = "requestBody" in operation or "parameters" in operation
-            assert bool(refused) == takes, path
+            assert refused or not takes, path
 
 
 def test_generated_requests_get_what_the_document_promises(
