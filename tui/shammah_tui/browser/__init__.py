@@ -5,6 +5,7 @@ Whoever opens it must know a token, made anew for each run. Knows nothing of the
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import shlex
 import sys
@@ -38,6 +39,7 @@ class Door(Server):
             templates_path=Path(__file__).parent,
         )
         self._token = token
+        self._windows: set[asyncio.Task[object]] = set()
 
     @property
     def link(self) -> str:
@@ -50,6 +52,21 @@ class Door(Server):
     async def on_startup(self, _app: web.Application) -> None:
         print(self.link)
         print("Open it in a browser on this machine. Ctrl-C ends.", file=sys.stderr, flush=True)
+
+    async def on_shutdown(self, _app: web.Application) -> None:
+        """End the monitors of open windows while there is a loop to end them in."""
+        for window in self._windows:
+            window.cancel()
+        await asyncio.gather(*self._windows, return_exceptions=True)
+
+    async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+        window = asyncio.current_task()
+        assert window is not None
+        self._windows.add(window)
+        try:
+            return await super().handle_websocket(request)
+        finally:
+            self._windows.discard(window)
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
