@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, VerticalScroll
 
+from shammah.client import Client
 from shammah.protocol import HardwareHistory, HistorySpan
 from shammah_tui import machine
 from shammah_tui.curves import Curves
@@ -18,6 +19,9 @@ from shammah_tui.panels import Line
 
 #: How often the page looks while it is open.
 LOOK_SECONDS = 2.0
+
+#: A look in so many asks for the curves too: drawing them costs more than all else.
+CURVES_EVERY = 5
 
 
 class HardwarePage(Page):
@@ -37,6 +41,7 @@ class HardwarePage(Page):
         super().__init__(link)
         self._span: HistorySpan = "hour"
         self._awaited = False
+        self._looks = 0
 
     def content(self) -> ComposeResult:
         with VerticalScroll(id="now") as now:
@@ -56,21 +61,21 @@ class HardwarePage(Page):
         if self._awaited or self.app.screen is not self:
             return
         self._awaited = True
-        span = self._span
-        self.link.fetch(
-            lambda client: HardwareFetched(client.hardware(), client.hardware_history(span)),
-            self.post_message,
-        )
+        span = self._span if self._looks % CURVES_EVERY == 0 else None
+        self._looks += 1
+        self.link.fetch(lambda client: fetched(client, span), self.post_message)
 
     def on_hardware_fetched(self, message: HardwareFetched) -> None:
         self._awaited = False
         self.query_one("#figures-now", Line).show(
             machine.described(message.sample, self.size.width)
         )
-        self._show_history(message.history)
+        if message.history is not None:
+            self._show_history(message.history)
 
     def action_span(self, span: HistorySpan) -> None:
         self._span = span
+        self._looks = 0
         self.reload()
 
     def show_absence(self, message: str, hint: str) -> None:
@@ -87,5 +92,9 @@ class HardwarePage(Page):
             curves.display = known
             if known:
                 curves.show(shown.curves, ticks=ticks, limits=shown.limits)
-        span = "hour" if history.span == "hour" else "day"
-        self.query_one("#curves").border_title = f"The last {span}, since the daemon started"
+        self.query_one("#now").border_subtitle = f"below: the last {history.span}"
+
+
+def fetched(client: Client, span: HistorySpan | None) -> HardwareFetched:
+    """The machine now, and its curves if a span is given."""
+    return HardwareFetched(client.hardware(), client.hardware_history(span) if span else None)

@@ -112,10 +112,10 @@ class AnswersCompared(Message):
 
 
 class HardwareFetched(Message):
-    def __init__(self, sample: HardwareSample, history: HardwareHistory) -> None:
+    def __init__(self, sample: HardwareSample, history: HardwareHistory | None) -> None:
         super().__init__()
         self.sample = sample
-        self.history = history
+        self.history = history  # None where only the present was asked for
 
 
 class LogsFetched(Message):
