@@ -82,14 +82,15 @@ def _read(path: Path, source: LogSource, offset: int | None) -> tuple[list[_Date
         whole = block.find(b"\n") + 1  # the first line is cut
         start, block = start + whole, block[whole:]
     block = block[: block.rfind(b"\n") + 1]
-    written = datetime.fromtimestamp(status.st_mtime, UTC).isoformat()
+    # What a child printed has no time. At the first look it may be of long ago.
+    written = datetime.fromtimestamp(status.st_mtime, UTC).isoformat() if offset is not None else ""
     texts = block.decode(errors="replace").splitlines()
     found = [_parse(text, source, written) for text in texts if text.strip()]
     return found, start + len(block)
 
 
 def _parse(text: str, source: LogSource, written: str) -> _Dated:
-    """A JSON line of the daemon, or what a child printed, which has no time but the file's."""
+    """A JSON line of the daemon, or what a child printed, whose moment is when it was `written`."""
     try:
         fields = json.loads(text)
     except ValueError:

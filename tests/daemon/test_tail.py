@@ -24,17 +24,24 @@ def write(folder: Path, name: str, text: str) -> None:
 
 
 def test_lines_of_all_files_come_in_the_order_of_their_time(tmp_path: Path) -> None:
+    cursor = tail(tmp_path, None).next
     write(tmp_path, "shammahd.log", entry(1, "job", job=3) + entry(9, "judged", failed=["sane"]))
     write(tmp_path, "stages.err", "Traceback\n")
     os.utime(tmp_path / "stages.err", (1795255205, 1795255205))  # 2026-11-21T10:00:05Z
     write(tmp_path, "shammahd.err", "")
-    found = tail(tmp_path, None)
+    found = tail(tmp_path, cursor)
     assert [(line.source, line.text) for line in found.data] == [
         ("daemon", "job job=3"),
         ("stages", "Traceback"),
         ("daemon", "judged failed=['sane']"),
     ]
     assert found.data[1].at is None
+
+
+def test_what_has_no_time_comes_first_at_the_first_look(tmp_path: Path) -> None:
+    write(tmp_path, "shammahd.log", entry(1, "job"))
+    write(tmp_path, "stages.err", "a warning of last week\n")
+    assert [line.text for line in tail(tmp_path, None).data] == ["a warning of last week", "job"]
 
 
 def test_a_look_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:

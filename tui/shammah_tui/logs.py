@@ -115,7 +115,7 @@ class Logs(Page):
     def _write(self, lines: list[LogLine]) -> None:
         log, now = self.query_one(RichLog), datetime.now().astimezone()
         for line in lines:
-            log.write(said(line, now))
+            log.write(said(line, now), expand=True)
         log.border_subtitle = count(len(self._kept), "line")
 
 
