@@ -18,9 +18,9 @@ pytestmark = pytest.mark.timeout(240, func_only=True)
 
 async def test_shows_the_figures_and_why_no_job_runs(client: Client, watching: Watching) -> None:
     async with watching(size=(160, 50)) as eye:
-        await eye.sees("base    tiny", "version 1 · Q8_0", "ready ·", "just started")
-        await eye.sees("1 draft · 1 held · 4 ready", "1 secret", "wait for you")
-        await eye.sees("Next job", "waits for 9 more examples; 1 not learned yet; t trains now")
+        await eye.sees("base    tiny", "version 1 · Q8_0", "ready ·", "daemon  pid")
+        await eye.sees("1 draft · 1 held", "1 secret", "wait for you")
+        await eye.sees("Next job", "more examples; 1 not learned yet", "t trains now")
         await eye.sees("3 opens the examples, i the inbox", "the next lesson takes about")
         await eye.presses("c")  # there is nothing to cancel
         assert len(eye.app.screen_stack) == 1

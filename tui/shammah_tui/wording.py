@@ -120,19 +120,23 @@ def next_job(status: Status) -> Content:
     elif not status.waiting:
         lines = [Content("none: the model has learned every ready example")]
     else:
-        missing = max(status.missing, 0)
-        lines = [
-            Content(
-                f"waits for {count(missing, 'more example')}; {status.waiting} not learned yet; "
-                "t trains now"
-                if missing
-                else "due"
-            )
-        ]
+        lines = [Content(_awaited(status))]
     if status.next_night:
         lines.append(Content(f"the night's lesson is due at {soon(status.next_night)}"))
     lines.append(ended_job(status.last_job) if status.last_job else Content("no job has ended yet"))
     return Content("\n").join(lines)
+
+
+def _awaited(status: Status) -> str:
+    """`waits for 9 more examples; 3 not learned yet, 2 of them tried before; t trains now`."""
+    if status.missing <= 0:
+        return "due"
+    tried = status.waiting - (status.threshold - status.missing)
+    return (
+        f"waits for {count(status.missing, 'more example')}; {status.waiting} not learned yet"
+        + (f", {tried} of them tried before" if tried > 0 else "")
+        + "; t trains now"
+    )
 
 
 def teachability(view: BaseView | None) -> str:
