@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +81,38 @@ class Eye:
 
 
 @pytest.fixture(scope="session")
-def living(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
-    """A daemon that has promoted one version, and whose inbox has three items."""
-    paths = home_in(tmp_path_factory.mktemp("living"))
+def lived_in(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Path:
+    """A home whose daemon has promoted one version, and whose inbox has three items."""
+    paths = home_in(tmp_path_factory.mktemp("lived-in"))
     furnish(paths, tiny_ground, TINY)
+    with running(paths) as daemon, daemon.client as client:
+        live(client)
+    return paths.data_dir
+
+
+@pytest.fixture(scope="session")
+def living(tmp_path_factory: pytest.TempPathFactory, lived_in: Path) -> Iterator[Daemon]:
+    """The one daemon that all tests here share; they leave more or less behind in it."""
+    with moved_in(lived_in, tmp_path_factory.mktemp("living")) as daemon:
+        yield daemon
+
+
+@contextmanager
+def moved_in(lived_in: Path, folder: Path) -> Iterator[Daemon]:
+    """A daemon in a copy of the home."""
+    shutil.copytree(lived_in, folder / "home", ignore=shutil.ignore_patterns("run"))
+    with running(home_in(folder / "home")) as daemon:
+        yield daemon
+
+
+@contextmanager
+def running(paths: Paths) -> Iterator[Daemon]:
     daemon = Daemon(paths, SETTINGS)
     daemon.start()
     try:
-        with daemon.client as client:
-            live(client)
         yield daemon
     finally:
-        daemon.kill()
+        daemon.stop()
 
 
 def live(client: Client) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from shammah_tui.messages import HardwareFetched
 from shammah_tui.page import TITLES
 from shammah_tui.searching import FilterLine
 from shammah_tui.themes import DARK, LIGHT
+from tests.running import Daemon
+from tests.tui.conftest import moved_in
 from tests.tui.test_machine import SAMPLE, history
 
 if TYPE_CHECKING:
@@ -42,6 +45,13 @@ COMPLETE = {
 
 #: WCAG 2: large text must differ from its ground by so much; what is only a hint may differ less.
 LEAST_CONTRAST = 3.0
+
+
+@pytest.fixture(scope="module")
+def living(lived_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that no other test has left anything behind in."""
+    with moved_in(lived_in, tmp_path_factory.mktemp("untouched")) as daemon:
+        yield daemon
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
