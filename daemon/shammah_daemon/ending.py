@@ -62,7 +62,8 @@ class Ending:
             *work, services.anticipation.close(), services.bases.close(), return_exceptions=True
         )
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._cut.wait(), GRACE_SECONDS)
+            async with asyncio.timeout(GRACE_SECONDS):
+                await self._cut.wait()
         services.serving.interrupt(STOPPING)
         services.guest.interrupt(STOPPING)
         await closing

@@ -6,6 +6,7 @@ Knows no HTTP and decides nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -85,10 +86,9 @@ class Hardware:
             if watched:
                 await asyncio.sleep(WATCHED_SECONDS)
             else:
-                try:
-                    await asyncio.wait_for(self._looked.wait(), IDLE_SECONDS)
-                except TimeoutError:
-                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self._looked.wait()
 
     async def now(self) -> HardwareSample:
         """The newest sample, no older than who looks may expect."""

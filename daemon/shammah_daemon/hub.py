@@ -62,7 +62,8 @@ class Hub:
                 await self._wait(seen)
                 continue
             try:  # a job's end is in the store a moment before it is announced
-                await asyncio.wait_for(self._wait(seen), LAST_EVENT_SECONDS)
+                async with asyncio.timeout(LAST_EVENT_SECONDS):
+                    await self._wait(seen)
             except TimeoutError:
                 return
 

@@ -112,7 +112,8 @@ async def show(text: str, platform: str) -> None:
         stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        code = await asyncio.wait_for(process.wait(), TIMEOUT_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            code = await process.wait()
     except BaseException:
         process.kill()
         await process.wait()

@@ -209,8 +209,7 @@ class Supervisor:
             self._wake.clear()
             task = await self._begin_next()
             if task is None:
-                with contextlib.suppress(TimeoutError):  # the first job may wait for space
-                    await asyncio.wait_for(self._wake.wait(), SPACE_SECONDS)
+                await self._wake_within(SPACE_SECONDS)  # the first job may wait for space
                 continue
             try:
                 await asyncio.wait([task])
@@ -304,8 +303,14 @@ class Supervisor:
             )
         )
         await self._joblog.announce(waiting)
-        with contextlib.suppress(TimeoutError):  # a quota may be full where the disk is not
-            await asyncio.wait_for(self._wake.wait(), RETRY_SECONDS)
+        await self._wake_within(RETRY_SECONDS)  # a quota may be full where the disk is not
+
+    async def _wake_within(self, seconds: float) -> None:
+        """Not `asyncio.wait_for`: Python 3.11's loses a cancellation that meets the end of what it
+        waits for, and this runs until it is cancelled."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     async def _fail(self, job: Job, error: ShammahError, failure: Failure) -> None:
         done = await self._database.run(

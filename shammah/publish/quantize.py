@@ -24,6 +24,9 @@ from shammah.stage import Stop, Stopped
 _LOG_ERROR = 4  # GGML_LOG_LEVEL_ERROR
 _TENSOR_LINE = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
 
+#: What llama.cpp may still call although nobody waits for it.
+_kept: list[object] = []
+
 
 def quantize(
     source: Path,
@@ -110,12 +113,14 @@ def _llama_log(on_progress: Callable[[float], None]) -> Iterator[list[str]]:
         if match := _TENSOR_LINE.match(line):
             on_progress(int(match[1]) / int(match[2]))
 
-    callback = llama_cpp.llama_log_callback(on_line)  # alive until the log is routed elsewhere
+    callback = llama_cpp.llama_log_callback(on_line)
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     try:
         yield errors
-    finally:
-        llama_cpp.llama_log_set(llama_cpp._logger.llama_log_callback, ctypes.c_void_p(0))
+    except Stopped:
+        _kept.append(callback)  # llama.cpp goes on, and calls it, until the process ends
+        raise
+    llama_cpp.llama_log_set(llama_cpp._logger.llama_log_callback, ctypes.c_void_p(0))
 
 
 def _link(source: Path, path: Path) -> None:

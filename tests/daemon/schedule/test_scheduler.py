@@ -211,6 +211,24 @@ async def test_a_lesson_makes_room_when_the_plug_is_pulled_and_goes_on_later(
     await asyncio.gather(working, return_exceptions=True)
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_the_end_is_not_lost_when_it_meets_a_wake_up(
+    night: Night, home: Paths, turns: int
+) -> None:
+    services = night.services
+    conditions = Conditions(home, Config(), services.bases, lambda: DESKTOP)
+    joblog = JobLog(home, services.database, services.hub)
+    supervisor = Supervisor(home, services.database, Endless(), joblog, conditions)
+    working = asyncio.create_task(supervisor.run())
+    await asyncio.sleep(0.2)  # by then it waits
+    await supervisor.look_again()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    working.cancel()
+    done, _ = await asyncio.wait([working], timeout=5)
+    assert done
+
+
 @pytest.fixture
 def slept(home: Paths, tiny_ground: Path) -> Paths:
     """A home whose daemon was off for three nights, with something to teach."""
