@@ -309,6 +309,7 @@ class Job:
     progress: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] | None = None
     cause: Cause = Cause.USER
+    tried_change: int | None = None  # the newest change of an example when it was begun
 
 
 @dataclass(frozen=True)

@@ -333,9 +333,8 @@ def fresh_count(store: Store) -> int:
     A lesson that was rejected is not started again by itself with nothing new to learn.
     """
     active = store.pointer.active() or Active("", 0)
-    last = store.jobs.last_finished(active.base)  # another base's lesson has tried nothing on it
-    tried_until = (last.started_at or last.created_at) if last else ""
-    return store.examples.count_fresh(active, tried_until)
+    # Another base's lesson has tried nothing on this one.
+    return store.examples.count_fresh(active, store.jobs.tried_change(active.base))
 
 
 def quick_since(store: Store) -> bool:
@@ -345,9 +344,10 @@ def quick_since(store: Store) -> bool:
     if active is None or not active.version:
         return False
     version = store.versions.get(active.version)
-    last = store.jobs.last_finished(active.base, Mode.CONSOLIDATE)
     quick = bool(version.manifest["job"]["start_version"])
-    return quick and (last is None or last.id < version.job_id)
+    return quick and not store.jobs.has_finished_after(
+        version.job_id, active.base, Mode.CONSOLIDATE
+    )
 
 
 def _example(store: Store, example_id: int | None) -> Example:

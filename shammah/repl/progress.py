@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
 
 from shammah.protocol import JobEvent
 from shammah.records import FINAL_STATES
+from shammah.repl.typing_ahead import TypedAhead
 from shammah.wording import printable, progress_details
 
 
-def show(events: Iterator[JobEvent], console: Console) -> None:
+def show(events: Iterator[JobEvent], console: Console, typed: TypedAhead | None = None) -> None:
     """Draw until the events end; the bar leaves nothing behind."""
     if console.is_terminal:
-        _bar(events, console)
+        _bar(events, console, typed or TypedAhead())
     else:
         _lines(events, console)
 
 
-def _bar(events: Iterator[JobEvent], console: Console) -> None:
-    progress = Progress(
+class _Bar(Progress):
+    """With what is typed below it."""
+
+    def __init__(self, typed: TypedAhead, *columns: ProgressColumn, console: Console) -> None:
+        self._typed = typed
+        super().__init__(*columns, console=console, transient=True, refresh_per_second=4)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        yield self._typed
+
+
+def _bar(events: Iterator[JobEvent], console: Console, typed: TypedAhead) -> None:
+    progress = _Bar(
+        typed,
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         TaskProgressColumn(),
         TextColumn("{task.fields[details]}", markup=False),
         console=console,
-        transient=True,
-        refresh_per_second=4,
     )
+    typed.on_key = progress.refresh
     with progress:
         task = progress.add_task("queued", total=1.0, details="")
         for event in events:

@@ -23,6 +23,7 @@ _PLAIN = {
     "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
     "\N{RIGHTWARDS ARROW}": "->",
     "\N{MULTIPLICATION SIGN}": "x",
+    "\N{RETURN SYMBOL}": "|",
     "\N{BOX DRAWINGS LIGHT HORIZONTAL}": "-",
     "\N{BOX DRAWINGS HEAVY HORIZONTAL}": "-",
     "\N{LEFT HALF BLOCK}": "|",

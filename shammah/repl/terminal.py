@@ -21,7 +21,7 @@ from shammah.repl.drawing import Drawing
 from shammah.repl.notices import Notices
 from shammah.repl.prompts import ask_correction, choice_prompt, correction_prompt, turn_prompt
 from shammah.repl.turn import Turns
-from shammah.repl.typing_ahead import unechoed
+from shammah.repl.typing_ahead import typing_ahead
 from shammah.repl.views import Grid
 from shammah.repl.watch import JobWatch
 from shammah.repl.wording import error_lines
@@ -59,12 +59,12 @@ class TerminalScreen:
         grids.show(grid, self._console)
 
     def show_answer(self, pieces: Iterator[str]) -> None:
-        with unechoed():
-            markdown.show(pieces, self._console, self._drawing.code_theme)
+        with typing_ahead() as typed:
+            markdown.show(pieces, self._console, self._drawing.code_theme, typed)
 
     def show_progress(self, events: Iterator[JobEvent]) -> None:
-        with unechoed():
-            progress.show(events, self._console)
+        with typing_ahead() as typed:
+            progress.show(events, self._console, typed)
 
     def show_comparison(self, found: Comparison) -> None:
         comparing.show(found, self._console)
@@ -139,7 +139,7 @@ class TerminalScreen:
         try:
             spinner = "line" if self._drawing.is_plain else "dots"
             with (
-                unechoed(),
+                typing_ahead(),
                 self._console.status(
                     "drafting a better answer", spinner=spinner, refresh_per_second=4
                 ),

@@ -24,13 +24,16 @@ _NOT_READY = [status.value for status in ExampleStatus if status is not ExampleS
 
 #: The planner would read every ready example.
 _COUNT_FRESH = """
-    SELECT count(*) FROM examples INDEXED BY examples_by_update
+    SELECT count(*) FROM examples INDEXED BY examples_by_change
     LEFT JOIN taught ON taught.version = ? AND taught.example_id = examples.id
-    WHERE updated_at > ? AND CASE status
+    WHERE change > ? AND CASE status
         WHEN 'ready' THEN taught.content_hash IS NOT examples.content_hash
         ELSE taught.example_id IS NOT NULL
     END
 """
+
+#: Changes of examples are numbered, by triggers: a clock may go back.
+NEWEST_CHANGE = "SELECT coalesce(max(change), 0) AS number FROM examples"
 
 #: What a list shows when no status is asked for.
 LISTED = (ExampleStatus.DRAFT, ExampleStatus.HELD, ExampleStatus.READY)
@@ -149,9 +152,13 @@ class Examples:
     def count_waiting(self, active: Active) -> int:
         return int(self._connection.value(f"SELECT count(*) {_WAITING}", active.version))
 
-    def count_fresh(self, active: Active, since: str) -> int:
-        """Of those that wait or are outdated: how many were changed after `since`."""
-        return int(self._connection.value(_COUNT_FRESH, active.version, since))
+    def count_fresh(self, active: Active, change: int) -> int:
+        """Of those that wait or are outdated: how many were changed after the numbered change."""
+        return int(self._connection.value(_COUNT_FRESH, active.version, change))
+
+    def newest_change(self) -> int:
+        """The number of the last change of any example; 0 before the first."""
+        return int(self._connection.value(NEWEST_CHANGE))
 
     def outdated(self, active: Active) -> list[Example]:
         """Examples that the active version was taught and that are no longer ready."""

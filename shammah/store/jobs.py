@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 from shammah.errors import Conflict, NotFound
 from shammah.records import WORKING_STATES, Cause, Job, JobState, Mode, PauseReason, Tried
 from shammah.store.connection import Connection, to_json
+from shammah.store.examples import NEWEST_CHANGE
 
 
 class JobChanges(TypedDict, total=False):
@@ -86,17 +87,34 @@ class Jobs:
             )
             return self.get(job_id)
 
-    def last_finished(self, base: str | None = None, mode: Mode | None = None) -> Job | None:
-        """Of all bases and modes, or of one."""
+    def last_finished(self) -> Job | None:
         row = self._connection.row(
-            "SELECT * FROM jobs WHERE finished_at IS NOT NULL AND (? IS NULL OR base = ?) "
-            "AND (? IS NULL OR mode = ?) ORDER BY finished_at DESC, id DESC LIMIT 1",
-            base,
-            base,
-            mode,
-            mode,
+            "SELECT * FROM jobs WHERE finished_at IS NOT NULL "
+            "ORDER BY finished_at DESC, id DESC LIMIT 1"
         )
         return _job(row) if row else None
+
+    def tried_change(self, base: str) -> int:
+        """The newest change of an example (`Examples.count_fresh`) when the last lesson on the base
+        that has ended was begun; 0 before the first."""
+        return int(
+            self._connection.value(
+                "SELECT coalesce(max(tried_change), 0) AS number FROM jobs "
+                "WHERE finished_at IS NOT NULL AND base = ?",
+                base,
+            )
+        )
+
+    def has_finished_after(self, job_id: int, base: str, mode: Mode) -> bool:
+        """Whether a later job of this kind has ended."""
+        later = self._connection.value(
+            "SELECT count(*) AS number FROM jobs "
+            "WHERE finished_at IS NOT NULL AND id > ? AND base = ? AND mode = ?",
+            job_id,
+            base,
+            mode.value,
+        )
+        return bool(later)
 
     def update(self, job_id: int, **changes: Unpack[JobChanges]) -> Job:
         """Change a job; times and stage follow from states and progress. Raises NotFound."""
@@ -144,15 +162,17 @@ class Jobs:
         sql = "SELECT * FROM jobs ORDER BY id DESC LIMIT ?"
         return [_job(row) for row in self._connection.rows(sql, limit)]
 
-    def _times(self, job: Job, state: JobState) -> dict[str, str | None]:
+    def _times(self, job: Job, state: JobState) -> dict[str, Any]:
         now = self._connection.now()
-        started = job.started_at or (None if state is JobState.QUEUED else now)
         stage = state if state in WORKING_STATES else job.stage
-        return {
-            "started_at": started,
+        times = {
             "finished_at": now if state.is_final else None,
             "stage": stage.value if stage else None,
         }
+        if job.started_at is None and state is not JobState.QUEUED:
+            newest = self._connection.value(NEWEST_CHANGE)
+            times |= {"started_at": now, "tried_change": newest}
+        return times
 
 
 def _changed_columns(changes: JobChanges) -> dict[str, Any]:

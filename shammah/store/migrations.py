@@ -471,6 +471,34 @@ def create_sessions(db: Database) -> None:
     )
 
 
+def number_changes(db: Database) -> None:
+    """Every change of an example gets the next number, and a job keeps the newest one of when it
+    was begun: what came after it is told by order, not by a clock that may go back."""
+    db.execute("ALTER TABLE examples ADD COLUMN change INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE jobs ADD COLUMN tried_change INTEGER")
+    db.execute(
+        "UPDATE examples SET change = numbered.change FROM "
+        "(SELECT id, row_number() OVER (ORDER BY updated_at, id) AS change FROM examples) "
+        "AS numbered WHERE examples.id = numbered.id"
+    )
+    db.execute(
+        "UPDATE jobs SET tried_change = (SELECT coalesce(max(change), 0) FROM examples "
+        "WHERE updated_at <= coalesce(started_at, jobs.created_at)) "
+        "WHERE started_at IS NOT NULL OR finished_at IS NOT NULL"
+    )
+    db.execute("DROP INDEX examples_by_update")
+    db.execute("CREATE INDEX examples_by_change ON examples (change)")
+    number = (
+        "UPDATE examples SET change = (SELECT coalesce(max(change), 0) + 1 FROM examples) "
+        "WHERE id = new.id;"
+    )
+    db.execute(f"CREATE TRIGGER example_numbered AFTER INSERT ON examples BEGIN {number} END")
+    db.execute(
+        "CREATE TRIGGER example_renumbered AFTER UPDATE OF updated_at ON examples "
+        f"BEGIN {number} END"
+    )
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -498,6 +526,7 @@ STEPS = (
     create_due_times,
     add_version_pruned,
     create_sessions,
+    number_changes,
 )
 
 

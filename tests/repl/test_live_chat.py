@@ -119,6 +119,24 @@ def test_an_answer_streams_and_ctrl_c_stops_it_and_keeps_the_part(
     assert asked == ["say much", "go on"]
 
 
+def test_what_is_typed_while_an_answer_streams_is_seen_at_once_and_asked_after_it(
+    chat: Terminal, client: Client
+) -> None:
+    say(chat, "/set max_tokens 1500")
+    chat.send("say much" + ENTER)
+    chat.expect(r"\w+ *\r\n[^\r\n]*\w+")
+    chat.send("how is thhe" + "\x7f" * 2 + "e weather")
+    chat.expect_exact("> how is the weather")
+    chat.send(CTRL_C)
+    chat.expect("stopped")
+    wait(chat)
+    chat.send(ENTER)
+    chat.expect_exact("how is the weather")
+    chat.send(CTRL_C)
+    wait(chat)
+    assert newest(client)[1] == ["say much", "how is the weather"]
+
+
 def test_a_question_of_many_lines_is_typed_between_quotes_or_in_an_editor(
     chat: Terminal, client: Client
 ) -> None:

@@ -85,6 +85,21 @@ def test_the_last_finished_job_is_the_one_that_ended_last(store: Store, clock: C
     assert store.jobs.last_finished() == last
 
 
+def test_a_job_knows_the_changes_before_it_whatever_the_clock_says(
+    store: Store, fill: Filler, clock: Clock
+) -> None:
+    fill.example("turn-1")
+    job = store.jobs.create(BASE, Mode.CONSOLIDATE)
+    clock.advance(-86400)
+    store.jobs.update(job.id, state=JobState.PREPARING)
+    tried = store.examples.newest_change()
+    fill.example("turn-2")
+    assert store.jobs.tried_change(BASE) == 0  # it has not ended
+    store.jobs.update(job.id, state=JobState.REJECTED)
+    assert store.jobs.tried_change(BASE) == tried < store.examples.newest_change()
+    assert store.jobs.tried_change("another") == 0
+
+
 def test_a_version_number_is_given_once_and_stays(store: Store) -> None:
     a, b = (store.jobs.create(BASE, Mode.CONSOLIDATE) for _ in range(2))
     assert [store.jobs.allocate_version(job.id) for job in (b, a, b)] == [1, 2, 1]

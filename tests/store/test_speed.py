@@ -62,7 +62,7 @@ def test_every_call_of_a_chat_takes_under_5_ms_and_the_count_of_waiting_10(
 ) -> None:
     store, active = old_store, Active(BASE, 1)
     store._connection.database.execute("PRAGMA synchronous = OFF")  # the disk's time is its own
-    newest = store.examples.get(EXAMPLES)
+    newest = store.examples.newest_change()
     calls: dict[str, Callable[[], object]] = {
         "newest turn": store.turns.newest,
         "turn": lambda: store.turns.get("turn-99000"),
@@ -71,7 +71,7 @@ def test_every_call_of_a_chat_takes_under_5_ms_and_the_count_of_waiting_10(
         "newest feedback": store.feedback.newest,
         "example of turn": lambda: store.examples.of_turn("turn-9000"),
         "page of examples": lambda: store.examples.list(limit=100),
-        "fresh": lambda: store.examples.count_fresh(active, newest.updated_at),
+        "fresh": lambda: store.examples.count_fresh(active, newest),
         "count of waiting": lambda: store.examples.count_waiting(active),
         "unlearned": lambda: store.examples.unlearned(BASE, ["port", "part9000"], 20),
         "counts": store.examples.counts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -99,9 +100,11 @@ class Night:
 
 
 @pytest.fixture
-async def night(home: Paths, store: Store) -> Night:
+async def night(home: Paths, store: Store) -> AsyncIterator[Night]:
     store.pointer.move(Active(TINY, 0))
-    return Night(build(home, Config(), store), store)
+    services = build(home, Config(), store)
+    yield Night(services, store)
+    services.database.close()  # its thread may still be at work for a task that was cancelled
 
 
 async def test_a_night_consolidates_what_waits_and_says_why(night: Night) -> None:
