@@ -24,8 +24,10 @@ from benchmarks import (
     learning,
     loop,
     machine,
+    manners,
     nights,
     recipe,
+    screens,
     serve,
     swap,
     train,
@@ -40,7 +42,7 @@ TERMINATED = 143
 
 #: What runs without a name: what ends within minutes.
 SHORT = ("loop", "train", "serve", "swap", "injection", "learning")
-NAMES = (*SHORT, "nights", "forget", "recipe", "calibration")
+NAMES = (*SHORT, "manners", "screens", "nights", "forget", "recipe", "calibration")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -79,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="*",
         choices=NAMES,
-        help="which benchmarks; all but nights, forget, recipe and calibration by default",
+        help=f"which benchmarks; without a name {', '.join(SHORT)}",
     )
     parser.add_argument(
         "--lessons", type=Path, default=lessons_module.OWN, metavar="PATH",
@@ -95,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--rounds", type=_positive, metavar="N",
-        help="loop, serve and swap: repetitions, instead of each one's own number",
+        help="loop, serve, swap and screens: repetitions, instead of each one's own number",
     )  # fmt: skip
     parser.add_argument(
         "--work", type=Path, metavar="DIR",
@@ -136,6 +138,12 @@ def _run(
         case "swap":
             swapped = swap.run(lessons, options.rounds or swap.ROUNDS, _say)
             return swapped, swap.section(swapped)
+        case "manners":
+            behaved = manners.run(lessons, _say)
+            return behaved, manners.section(behaved)
+        case "screens":
+            seen = screens.run(options.rounds or screens.ROUNDS, _say)
+            return seen, screens.section(seen)
         case "nights":
             passed = nights.run(lessons, options.nights, _say)
             return passed, nights.section(passed)

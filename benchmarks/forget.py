@@ -13,7 +13,7 @@ from benchmarks.lessons import Lesson
 from benchmarks.nights import near_score
 from benchmarks.scores import Score, count
 from shammah.errors import UsageError
-from shammah.gate.forgotten import TOLERANCE_NATS, Proof
+from shammah.gate.forgotten import TOLERANCE_NATS, TOLERANCE_SHARE, Proof
 
 LESSONS = 10
 FORGOTTEN = (2, 7)  # of them, counted from 0
@@ -93,7 +93,7 @@ def section(result: Result) -> Section:
         ],
         notes=[
             "NLL of the answer in nats a token, by the gate. "
-            f"Back within {TOLERANCE_NATS} of the base: "
+            f"At most {TOLERANCE_NATS} nats or {TOLERANCE_SHARE:.0%} of what was taught is left: "
             f"{count([one.proof.is_forgotten for one in result.unlearned])}.",
             "The lessons that stay, right in near wording: "
             f"{result.near_before} before, {result.near_after} after.",

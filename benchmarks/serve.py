@@ -68,7 +68,7 @@ def run(rounds: int, say: Say) -> Result:
         wait_until_prepared(session)  # nothing else may compute meanwhile
         threads = session.config.engine.threads or psutil.cpu_count(logical=False) or 1
         with _alone(session, threads) as alone:
-            _through(session.client, "Say hello.", 8)
+            through(session.client, "Say hello.", 8)
             alone("Say hello.", 8)
             pairs = []
             for number, question in zip(
@@ -76,7 +76,7 @@ def run(rounds: int, say: Say) -> Result:
             ):
                 say(f"serve: round {number} of {rounds}")
                 pair = Pair(
-                    _through(session.client, question, ANSWER_TOKENS),
+                    through(session.client, question, ANSWER_TOKENS),
                     alone(question, ANSWER_TOKENS),
                 )
                 require_comparable(pair, question)
@@ -122,7 +122,7 @@ def section(result: Result) -> Section:
     )  # fmt: skip
 
 
-def _through(client: Client, question: str, max_tokens: int) -> Timing:
+def through(client: Client, question: str, max_tokens: int) -> Timing:
     """The answer through the daemon, on the client's clock."""
     asked = time.perf_counter()
     arrivals, usage = [], None

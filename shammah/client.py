@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import httpx
 from httpx_sse import EventSource
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from shammah import errors, token
 from shammah.completions import Usage
-from shammah.errors import ConfigError, DaemonUnreachable, ShammahError
+from shammah.errors import ConfigError, DaemonUnreachable, ShammahError, UsageError
 from shammah.paths import Paths
 from shammah.protocol import (
     SIZE_HEADER,
@@ -206,7 +206,8 @@ class Client:
 
     def import_examples(self, lines: str, source: str) -> ImportReceipt:
         """Add the examples of a file's lines; those that are refused are named."""
-        request = ImportRequest(lines=lines, source=source)
+        with _refusing():
+            request = ImportRequest(lines=lines, source=source)
         return self._call(ImportReceipt, "POST", "/api/examples/import", request)
 
     def export_examples(self) -> str:
@@ -254,12 +255,14 @@ class Client:
         return self._call(SessionDetail, "GET", f"/api/sessions/{session_id}")
 
     def rename_session(self, session_id: int, name: str | None) -> SessionView:
-        request = RenameRequest(name=name)
+        with _refusing():
+            request = RenameRequest(name=name)
         return self._call(SessionView, "PATCH", f"/api/sessions/{session_id}", request)
 
     def fork_session(self, session_id: int, exchanges: int | None = None) -> SessionDetail:
         """A new session that begins with the first `exchanges` of this one, or with all."""
-        request = ForkRequest(exchanges=exchanges)
+        with _refusing():
+            request = ForkRequest(exchanges=exchanges)
         return self._call(SessionDetail, "POST", f"/api/sessions/{session_id}/fork", request)
 
     def take_back(self, session_id: int, turn_id: str) -> None:
@@ -336,7 +339,8 @@ class Client:
 
     def prune_versions(self, keep: int | None = None, *, dry_run: bool = False) -> PruneReceipt:
         """Remove the files of all but the newest `keep` of each base and what is needed."""
-        request = PruneRequest(keep=keep, dry_run=dry_run)
+        with _refusing():
+            request = PruneRequest(keep=keep, dry_run=dry_run)
         return self._call(PruneReceipt, "POST", "/api/versions/prune", request)
 
     def rollback(self, version: int | None = None) -> VersionView:
@@ -349,7 +353,8 @@ class Client:
         self, question: str, first: int | None = None, second: int | None = None
     ) -> Comparison:
         """What two versions answer; left out: the one before the active one, and the active one."""
-        request = CompareRequest(first=first, second=second, question=question)
+        with _refusing():
+            request = CompareRequest(first=first, second=second, question=question)
         return self._call(Comparison, "POST", "/api/versions/compare", request)
 
     def vote(self, first: int, second: int, better: Preference) -> None:
@@ -464,6 +469,17 @@ class Client:
             raise DaemonUnreachable(
                 f"no daemon answers on {self._place}", hint="start it with 'shammah daemon start'"
             ) from error
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Around a request that not every value fits; pydantic's own error repeats what was given."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{field}: {first['msg']}") from None
 
 
 def _plain(body: BaseModel | dict[str, Any] | None) -> Any:

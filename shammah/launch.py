@@ -26,7 +26,7 @@ from shammah.service.keeper import Keeper, keeper_of
 
 Say = Callable[[str], None]
 
-#: `-P` keeps the folder the user happens to be in off the daemon's module path.
+#: Runs a module; `-P` keeps the folder the user happens to be in off its module path.
 PYTHON = (sys.executable, "-P", "-m")
 COMMAND = (*PYTHON, "shammah_daemon")
 
@@ -60,7 +60,7 @@ def ensure_running(paths: Paths, say: Say) -> Client:
     """A client of the running daemon; starts one if there is none and it would be this home's.
 
     Args:
-        say: told what is going on when it takes longer than a second.
+        say: told what is going on when it takes longer than `_QUIET_SECONDS`.
 
     Raises:
         StorageError: the home cannot be written.

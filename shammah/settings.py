@@ -1,12 +1,10 @@
-"""The settings as their user sees them: what each means, may be, is, and where that comes from.
-
-Knows config.toml and the environment; does not know who reads a setting.
+"""The settings as their user sees them: what each means, may be, is, where that comes from, and
+who reads it. Knows config.toml and the environment; reads no setting for itself.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -19,6 +17,10 @@ from shammah import config
 from shammah.config import Config
 
 Source = Literal["default", "file", "environment"]
+Reader = Literal["daemon", "chat"]
+
+#: Each chat reads these when it begins; everything else the daemon reads when it starts.
+_OF_THE_CHAT = frozenset({"chat.keys", "chat.theme"})
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Setting:
     default: Any
     value: Any  # what a program that starts now works with
     source: Source
+    read_by: Reader
 
 
 def settings(path: Path) -> list[Setting]:
@@ -45,23 +48,30 @@ def settings(path: Path) -> list[Setting]:
     return [
         Setting(
             key=key,
-            description=info.description or "",
-            limits=_limits(info),
-            choices=_choices(info.annotation),
+            description=description,
+            limits=_limits(_field(key)),
+            choices=_choices(_field(key).annotation),
             default=defaults[key],
             value=resolved[key],
             source=_source(key, written),
+            read_by=reader(key),
         )
-        for key, info in _fields()
+        for key, description in config.keys().items()
     ]
 
 
 def values(resolved: Config) -> dict[str, Any]:
     """Every value by its key."""
     return {
-        key: getattr(getattr(resolved, key.split(".")[0]), key.split(".")[1])
-        for key, _ in _fields()
+        f"{section}.{name}": value
+        for section, content in resolved.model_dump().items()
+        for name, value in content.items()
     }
+
+
+def reader(key: str) -> Reader:
+    """Who takes a new value up when it begins."""
+    return "chat" if key in _OF_THE_CHAT else "daemon"
 
 
 def text(value: Any) -> str:
@@ -71,10 +81,11 @@ def text(value: Any) -> str:
     return str(tomlkit.item(value).as_string())
 
 
-def _fields() -> Iterator[tuple[str, FieldInfo]]:
-    for section, field in Config.model_fields.items():
-        for name, info in field.annotation.model_fields.items():  # type: ignore[union-attr]
-            yield f"{section}.{name}", info
+def _field(key: str) -> FieldInfo:
+    section, name = key.split(".", 1)
+    model: Any = Config.model_fields[section].annotation
+    info: FieldInfo = model.model_fields[name]
+    return info
 
 
 def _source(key: str, written: set[str]) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime
 from typing import Any
 
 _KEPT_CONTROLS = "\n\t"
@@ -19,8 +20,8 @@ def one_line(text: str | None) -> str:
 
 
 def moment(iso: str | None) -> str:
-    """`2026-11-21 11:34` of an ISO 8601 moment, in UTC as it was stored."""
-    return (iso or "")[:16].replace("T", " ")
+    """`2026-11-21 11:34` of an ISO 8601 moment, by the clock of whoever reads it."""
+    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}" if iso else ""
 
 
 def duration(seconds: float) -> str:

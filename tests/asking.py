@@ -9,10 +9,13 @@ import httpx
 from httpx_sse import EventSource
 
 from shammah.client import Client
-from shammah.protocol import ChatCompletion
-from shammah.records import Message
+from shammah.protocol import ChatCompletion, JobView
+from shammah.records import Level, Message
 
 QUESTION = "Which port does the admin API listen on?"
+
+#: What the tiny model is taught to answer, whatever it is asked.
+TARGET = "yes we agree indeed"
 
 #: The smallest context that can be set: long messages need not be very long.
 SMALL_CONTEXT = {"SHAMMAH_ENGINE__CONTEXT_TOKENS": "256"}
@@ -33,6 +36,32 @@ def answered(client: Client, question: str = QUESTION, max_tokens: int = 6) -> C
 
 def text_of(completion: ChatCompletion) -> str:
     return completion.choices[0].message.content
+
+
+def case(number: int) -> str:
+    """One of the questions that lessons on the tiny model are about."""
+    return f"what do we do about case {number} then"
+
+
+def answers(client: Client, cases: int = 3) -> list[str]:
+    """Greedy answers to the first cases, one request after another."""
+    return [text_of(answered(client, case(number), 30)) for number in range(cases)]
+
+
+def correct(client: Client, *cases: int) -> None:
+    """Say of each case what the answer should have been. Only its beginning is asked for: the
+    whole of it may be right already."""
+    for number in cases:
+        answer = answered(client, case(number), 2)
+        client.feedback(Level.CRITICAL, answer.id, correction=TARGET)
+
+
+def finished(client: Client, job_id: int | None) -> JobView:
+    """The job, when it has come to its end."""
+    assert job_id is not None
+    for _ in client.job_events(job_id):
+        pass
+    return client.job(job_id)
 
 
 def chunks(http: httpx.Client, **body: Any) -> list[dict[str, Any]]:

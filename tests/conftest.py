@@ -15,12 +15,14 @@ from shammah.store.database import Store
 from tests.running import (
     TINY,
     Daemon,
+    copy_home,
     furnish,
     home_in,
     lay_embedded_ground,
     lay_tiny_ground,
 )
 from tests.tiny import embedded_gguf, tiny_gguf
+from tests.versions import Taught, taught
 
 StartDaemon = Callable[..., Daemon]
 
@@ -81,6 +83,19 @@ def embedded_ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = home_in(tmp_path_factory.mktemp("ground"))
     lay_embedded_ground(paths)
     return paths.bases
+
+
+@pytest.fixture(scope="session")
+def taught_home(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Taught:
+    """Version 1 of the tiny base, taught three cases. Made once, copied into homes."""
+    return taught(tmp_path_factory.mktemp("taught"), tiny_ground, 3)
+
+
+@pytest.fixture
+def moved_in(home: Paths, taught_home: Taught) -> Taught:
+    """The home is a copy of one where a lesson has made version 1."""
+    copy_home(taught_home.home, home)
+    return taught_home
 
 
 @pytest.fixture

@@ -10,18 +10,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 from shammah.bases import embedded
 from shammah.bases.registry import Registry
+from shammah.bases.replay import Replayed, load, save
 from shammah.client import Client
 from shammah.config import EngineConfig
 from shammah.files import write_atomically
+from shammah.gate.examine import GENERAL_ANSWERS
 from shammah.paths import Paths
 from shammah.protocol import AddBaseRequest
 from shammah.records import Active
@@ -35,6 +38,11 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
+#: Far above what anything needs: machines that run tests are slow.
+WAIT_SECONDS = 240.0
+
+T = TypeVar("T")
+
 #: A lesson that takes seconds and that a model which knows no language passes: it learns to give
 #: one short answer to everything, which only ends its turns and improves no other way.
 TINY_LESSON = {
@@ -46,6 +54,9 @@ TINY_LESSON = {
     "SHAMMAH_GATE__MIN_LEARNED": "0",
     "SHAMMAH_GATE__QUANTIZATIONS": '["Q8_0"]',
 }
+
+#: The same, and what answers is the version alone: no correction is put into the context.
+ALONE = TINY_LESSON | {"SHAMMAH_LEARNING__INJECT": "false"}
 
 
 def scrubbed_environment() -> dict[str, str]:
@@ -67,15 +78,24 @@ def home_in(folder: Path) -> Paths:
 
 
 def lay_tiny_ground(paths: Paths, gguf: Path, name: str = TINY) -> None:
-    """Add a tiny model and make all that lessons on it need, with the embedded base's replay:
-    its own answers never end."""
+    """Add a tiny model and make all that lessons on it need, with a few of the embedded base's
+    answers: its own never end."""
 
     async def work(bases: Bases) -> None:
         base = await bases.add(AddBaseRequest(path=str(gguf), name=name))
-        write_atomically(bases.ground(name).replay, embedded.replay())
+        path = bases.ground(name).replay
+        write_atomically(path, embedded.replay())
+        save(path, few(load(path)))
         await bases.groundwork(base)
 
     _with_bases(paths, work)
+
+
+def few(replayed: Sequence[Replayed]) -> list[Replayed]:
+    """As many for the judge as it asks, and twice as many to train on."""
+    held_out = [one for one in replayed if one.held_out]
+    trained = [one for one in replayed if not one.held_out]
+    return trained[: 2 * GENERAL_ANSWERS] + held_out[:GENERAL_ANSWERS]
 
 
 def lay_embedded_ground(paths: Paths) -> None:
@@ -89,9 +109,21 @@ def lay_embedded_ground(paths: Paths) -> None:
 
 def furnish(paths: Paths, bases: Path, active: str) -> None:
     """Link prepared bases into a fresh home, and let `active` serve."""
-    shutil.copytree(bases, paths.bases, copy_function=os.link, dirs_exist_ok=True)
+    link_bases(bases, paths)
     with closing(Store.open(paths.database)) as store:
         store.pointer.move(Active(active, 0))
+
+
+def link_bases(bases: Path, paths: Paths) -> None:
+    """Link prepared bases into a home."""
+    shutil.copytree(bases, paths.bases, copy_function=os.link, dirs_exist_ok=True)
+
+
+def copy_home(source: Paths, target: Paths) -> None:
+    """Copy all of a home whose daemon has ended, with links to its bases."""
+    ignored = shutil.ignore_patterns(source.runtime_dir.name, source.bases.name)
+    shutil.copytree(source.data_dir, target.data_dir, ignore=ignored, dirs_exist_ok=True)
+    link_bases(source.bases, target)
 
 
 @dataclass
@@ -166,6 +198,46 @@ class Daemon:
                 return False
         with self.client as client:
             return client.health().status == "ok"
+
+
+@contextmanager
+def running(paths: Paths, settings: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+    """A daemon in a home that has a base; killed at the end."""
+    daemon = Daemon(paths, dict(settings or {}))
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.kill()
+
+
+@contextmanager
+def serving_tiny(
+    folder: Path, ground: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[Daemon]:
+    """A daemon in a fresh home that serves the tiny base."""
+    paths = home_in(folder)
+    furnish(paths, ground, TINY)
+    with running(paths, settings) as daemon:
+        yield daemon
+
+
+def wait_for(condition: Callable[[], T], seconds: float = WAIT_SECONDS) -> T:
+    """What `condition` returns when it holds, which takes less than `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(POLL_SECONDS)
+    return found
+
+
+async def until(condition: Callable[[], T], seconds: float = WAIT_SECONDS) -> T:
+    """The same while the loop goes on."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(POLL_SECONDS)
+    return found
 
 
 def kill_process(process: psutil.Process) -> None:

@@ -67,6 +67,11 @@ def test_the_default_is_not_taken_from_the_environment(
     assert setting(file, "learning.rank").default == 16
 
 
+def test_only_what_the_terminal_alone_reads_is_the_chats(file: Path) -> None:
+    read = {one.key: one.read_by for one in settings.settings(file)}
+    assert [key for key, reader in read.items() if reader == "chat"] == ["chat.keys", "chat.theme"]
+
+
 def test_a_reset_leaves_the_rest_of_the_file_as_it_was(file: Path) -> None:
     file.write_text("# mine\n[learning]\nrank = 8  # small\nalpha = 16\n")
     config.reset(file, "learning.rank")

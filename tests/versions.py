@@ -1,17 +1,42 @@
-"""Homes with versions that no job has taught: other tiny models in their place."""
+"""Homes with versions: one that a lesson has made, or other tiny models that no job has taught."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from shammah.files import sha256_of
 from shammah.paths import Paths
+from shammah.protocol import JobEvent
 from shammah.records import Mode, Version
 from shammah.store.database import Store
-from tests.running import TINY
+from tests.asking import answers, correct
+from tests.running import ALONE, TINY, serving_tiny
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A home whose daemon has promoted version 1 and ended, to be copied."""
+
+    home: Paths
+    before: list[str]  # what the base had answered to the cases
+    events: list[JobEvent]  # of the lesson, as they came
+
+
+def taught(folder: Path, ground: Path, cases: int) -> Taught:
+    """Version 1 of the tiny base, taught so many cases."""
+    with serving_tiny(folder, ground, ALONE) as daemon:
+        with daemon.client as client:
+            before = answers(client, cases)
+            correct(client, *range(cases))
+            lesson = client.train()
+            events = list(client.job_events(lesson.id))
+            assert client.status().active_version == 1, client.job(lesson.id).summary
+        daemon.stop()
+    return Taught(daemon.paths, before, events)
 
 
 def promote(paths: Paths, ggufs: Sequence[Path]) -> None:

@@ -23,7 +23,7 @@ from shammah.errors import ShammahError
 from shammah.files import remove_partials
 from shammah.paths import Paths
 from shammah.store.database import Store
-from shammah_daemon import app, logs, staged
+from shammah_daemon import app, logs, staged, stderr
 from shammah_daemon.aftercare import Aftercare
 from shammah_daemon.anticipation import Anticipation
 from shammah_daemon.backup import Backups
@@ -120,6 +120,11 @@ def run(paths: Paths) -> None:
         store.require_whole()
         ending = Ending()
         application = app.create(lambda: build(paths, config, store), ending)
+
+        def started() -> None:
+            application.state.services.systemd.ready()
+            stderr.shorten(paths.logs)  # whoever started us has read by now what went wrong
+
         server = Server(
             uvicorn.Config(
                 behind_doors(application, config.daemon, paths.token),
@@ -131,7 +136,7 @@ def run(paths: Paths) -> None:
                 lifespan="on",
             ),
             ending,
-            on_started=lambda: application.state.services.systemd.ready(),
+            on_started=started,
         )
         asyncio.run(server.serve(sockets=[unix, tcp] if tcp else [unix]))
         if not server.started:
@@ -143,6 +148,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     database = Database(store)
     courtesy = Courtesy()
     hub = Hub(database)
+    moving_pointer = asyncio.Lock()
     serving = Serving(config.engine, courtesy)
     stages = Stages(courtesy, paths.logs)
     bases = Bases(paths, Registry(paths), config.engine, stages, courtesy)
@@ -151,13 +157,14 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     judging = Judging(config, database, serving, courtesy, unlearned, anticipation)
     joblog = JobLog(paths, database, hub)
     pipeline = Pipeline(
-        paths, config, database, serving, bases, stages, judging, unlearned, joblog
+        paths, config, database, serving, bases, stages, judging, unlearned, joblog,
+        moving_pointer,
     )  # fmt: skip
     conditions = Conditions(
         paths, config, bases, lambda: snapshot(paths, courtesy.idle_seconds, stages.ahead_pid)
     )
     supervisor = Supervisor(paths, database, pipeline, joblog, conditions)
-    models = Models(paths, database, bases, serving, supervisor)
+    models = Models(paths, database, bases, serving, supervisor, moving_pointer)
     aftercare = Aftercare(config.learning, database, models)
     learning = Learning(
         config, database, serving, aftercare, anticipation, supervisor.submit, conditions.waits

@@ -59,7 +59,9 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
             await end
             alive.cancel()
 
-    app = FastAPI(title="Shammah", version=__version__, lifespan=lifespan)
+    app = FastAPI(
+        title="Shammah", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     failures.install(app)
     # What imports comes before what takes an id at the same place.
     for module in (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shammah import __version__
 from shammah.errors import Conflict
-from shammah.files import PARTIAL, remove
+from shammah.files import PARTIAL, remove, storage_error
 from shammah.paths import Paths
 from shammah.records import Active, Version
 from shammah.store.database import Store
@@ -45,14 +45,28 @@ class Backups:
 
     async def make(self, *, models: bool) -> Backup:
         """Everything as it is now; without `models` it leaves the versions out, and the base
-        serves where it is restored."""
-        name = tempfile.mkdtemp(prefix=PREFIX, suffix=PARTIAL, dir=self._paths.data_dir)
-        folder = Path(name)  # mode 0700
+        serves where it is restored.
+
+        Raises:
+            StorageError: there is no space for the copies of database and settings.
+            Conflict: a version has lost its files.
+        """
+        folder = self._paths.data_dir / f"{PREFIX}{secrets.token_hex(4)}{PARTIAL}"
         try:
+            await asyncio.to_thread(self._begin, folder)
             await self._database.copy_to(folder / archive.DATABASE)
             return await asyncio.to_thread(self._collect, folder, models)
         finally:
             remove(folder)
+
+    def _begin(self, folder: Path) -> None:
+        """Make the folder, for the user alone, with the settings as they are."""
+        file = self._paths.config_file
+        try:
+            folder.mkdir(mode=0o700)
+            (folder / archive.CONFIG).write_bytes(file.read_bytes() if file.exists() else b"")
+        except OSError as error:
+            raise storage_error(error, folder) from error
 
     def _collect(self, folder: Path, models: bool) -> Backup:
         copy, config = folder / archive.DATABASE, folder / archive.CONFIG
@@ -60,9 +74,6 @@ class Backups:
             if not models:
                 _leave_versions(store)
             sources = self._files(store)
-        with config.open("xb") as file:
-            if self._paths.config_file.exists():
-                file.write(self._paths.config_file.read_bytes())
         # Opened before their folder goes: however the reading ends, nothing is left.
         opened = {path.name: path.open("rb") for path in (config, copy)}
         sources = [*(Source(name, file) for name, file in opened.items()), *sources]

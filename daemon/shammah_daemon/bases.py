@@ -37,6 +37,7 @@ from shammah.records import Base, Message
 from shammah.training.spec import Row, save_replay
 from shammah_daemon import artefacts
 from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.schedule.forecast import first_lesson
 from shammah_daemon.stages import Stages
 
 log = structlog.get_logger()
@@ -48,11 +49,6 @@ REPLAY_SLOTS = 8
 
 #: Target tokens of each held-out answer on which the judge measures KL.
 REFERENCE_TOKENS = 24
-
-#: Bytes per parameter: reading a GGUF into transformers (fp32 beside the quantized file), and on
-#: disk the bf16 training weights, one merged F16 file and one Q8_0 version.
-IMPORT_MEMORY_BYTES = 6.0
-DISK_BYTES = 2.0 + 2.0 + 1.1
 
 
 class Bases:
@@ -154,11 +150,18 @@ class Bases:
     async def groundwork(self, base: Base) -> None:
         """Make what lessons on `base` need; returns at once when all is there.
 
-        Several callers wait for the same work. Raises what made it fail; asked again, it tries
-        again.
+        Raises what made it fail; asked again, it tries again. Cancelled, it ends the work, so that
+        its memory comes back: only a job waits for it, and one job is at work at a time.
         """
-        if not self.ground(base.name).is_ready:
-            await asyncio.shield(self.begin_groundwork(base))
+        if self.ground(base.name).is_ready:
+            return
+        work = self.begin_groundwork(base)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait([work])
+            raise
 
     def begin_groundwork(self, base: Base) -> asyncio.Task[None]:
         """The same without waiting. A failure is kept for `prepared`, and met again by the job."""
@@ -324,7 +327,7 @@ def _check_file(path: Path, weights: Path | None) -> None:
 
 
 def _check_memory(base: Base) -> None:
-    needed = base.parameters * IMPORT_MEMORY_BYTES
+    needed = first_lesson(base.parameters).memory_bytes
     total = psutil.virtual_memory().total
     if needed > total:
         raise BaseModelError(
@@ -344,7 +347,7 @@ def _check_resources(path: Path, paths: Paths) -> None:
             hint="choose a smaller model",
         )
     # A 4-bit file holds about two parameters a byte.
-    needed, free = 2 * size * DISK_BYTES, shutil.disk_usage(paths.data_dir).free
+    needed, free = first_lesson(2 * size).disk_bytes, shutil.disk_usage(paths.data_dir).free
     if needed > free:
         raise StorageError(
             f"teaching {path.name} takes about {needed / 1e9:.1f} GB of disk, "

@@ -88,7 +88,7 @@ class Chat:
         """
         messages = self._history(request)
         if (session := request.session) is not None:
-            await self._database.run(lambda store: store.sessions.get(session))
+            await self._database.run(lambda store: store.sessions.require(session))
         async with self._naming.lease(request.model) as lease:
             sampling = sampling_of(
                 request, self._config, request.limit, await _grammar(request, lease.engine)
@@ -120,8 +120,8 @@ class Chat:
                     self._save_later(turn)
 
     async def close(self) -> None:
-        """What a cancelled answer records is recorded."""
-        await asyncio.gather(*self._saving)
+        """What a cancelled answer records is recorded, if the disk takes it."""
+        await asyncio.gather(*self._saving, return_exceptions=True)
 
     @contextmanager
     def forgetting(self, texts: Texts) -> Iterator[None]:
@@ -136,7 +136,7 @@ class Chat:
 
     def _save_later(self, turn: Recorder) -> None:
         """The client left, and whoever asked is being cancelled: the record must not be."""
-        task = asyncio.create_task(turn.save("cancelled", None))
+        task = asyncio.create_task(_save_cancelled(turn))
         self._saving.add(task)
         task.add_done_callback(self._saving.discard)
 
@@ -236,7 +236,9 @@ async def fit(
 
 async def prompt_tokens(lease: Lease, messages: Sequence[Message]) -> list[int]:
     """The conversation as the model reads it, ending where its answer begins."""
-    return await tokens_of(lease.engine, lease.template.render(messages))
+    # A template that came with a file may take its whole two seconds.
+    text = await asyncio.to_thread(lease.template.render, messages)
+    return await tokens_of(lease.engine, text)
 
 
 async def tokens_of(engine: Engine, text: str) -> list[int]:
@@ -257,6 +259,14 @@ def sampling_of(
         presence_penalty=request.presence_penalty or 0.0,
         grammar=grammar,
     )
+
+
+async def _save_cancelled(turn: Recorder) -> None:
+    """Nobody waits for it who could be told that it failed."""
+    try:
+        await turn.save("cancelled", None)
+    except ShammahError as error:
+        log.error("an answer is not recorded", turn=turn.id, problem=error.message)
 
 
 async def _grammar(request: ChatRequest, engine: Engine) -> str:

@@ -35,6 +35,7 @@ _REASONS = {
     401: "No token, or a wrong one; over TCP",
     403: "A web page, another user, or another host's name",
     404: "There is no such thing",
+    408: "The request did not arrive in time",
     409: "Not possible in the present state",
     413: "The body is too long or too deep",
     415: "A body of a kind that is not taken",
@@ -45,7 +46,7 @@ _REASONS = {
 }
 
 #: What the doors may say to everybody, and to who sends a body.
-_DOORS = (401, 403, 429)
+_DOORS = (401, 403, 408, 429)
 _BODIES = (413, 415)
 
 

@@ -14,19 +14,19 @@ from collections.abc import Sequence
 
 import structlog
 
-from shammah.errors import BaseModelError, Conflict, EngineError
+from shammah.errors import BaseModelError, Conflict, EngineError, Shortage
 from shammah.feedback.phrasings import held_out, rephrased
 from shammah.files import write_atomically
 from shammah.gate.forgotten import ForgottenCase
 from shammah.paths import Paths
 from shammah.protocol import ForgetReceipt
-from shammah.records import Active, Example, ExampleStatus, Job, JobState, Mode
+from shammah.records import Active, Cause, Example, ExampleStatus, Job, JobState, Mode
 from shammah.repl import history
 from shammah.store.database import Store
 from shammah.store.erasure import Erased, Texts
 from shammah.training.spec import JobSpec
 from shammah_daemon.bases import Bases
-from shammah_daemon.chat import Chat
+from shammah_daemon.chat import Chat, prompt_tokens
 from shammah_daemon.database import Database
 from shammah_daemon.models import Models
 from shammah_daemon.serving import Serving
@@ -97,10 +97,10 @@ class Forgetting:
                     example.messages,
                     *(rephrased(example.messages, p) for p in held_out(example.question)),
                 ]
-                prompts = await lease.engine.tokenize(
-                    [lease.template.render(messages) for messages in asked], prompt=True
+                prompts = [await prompt_tokens(lease, messages) for messages in asked]
+                _, closed = await asyncio.to_thread(
+                    lease.template.render_with_target, example.messages, example.target
                 )
-                _, closed = lease.template.render_with_target(example.messages, example.target)
                 [target] = await lease.engine.tokenize_targets([closed])
         except (BaseModelError, EngineError):
             return  # forgetting needs no engine; only the proof does
@@ -143,13 +143,21 @@ class Forgetting:
     async def _teach_the_rest(
         self, example_id: int, now: bool, stopped: Sequence[Job]
     ) -> Job | None:
-        """Begin what was stopped again, without the example; a move to another base stays one."""
+        """Begin what was stopped again, without the example: a move to another base stays one, and
+        what nobody asked for still waits until the machine is quiet."""
         for job in stopped:
             if job.mode is Mode.MOVE:
                 return await self._supervisor.move(self._bases.get(job.base))
         needed = await self._database.run(lambda store: _needs_lesson(store, example_id))
-        wanted = now or bool(stopped)
-        return await self._supervisor.submit(Mode.CONSOLIDATE) if wanted and needed else None
+        if not needed or not (now or stopped):
+            return None
+        by_user = now or any(job.cause is Cause.USER for job in stopped)
+        cause = Cause.USER if by_user else stopped[0].cause
+        try:
+            return await self._supervisor.submit(Mode.CONSOLIDATE, cause)
+        except Shortage as error:  # the words are gone all the same
+            log.warning("no lesson unlearns it yet", example=example_id, problem=error.message)
+            return None
 
     async def _receipt(
         self, example_id: int, erased: Erased, job: Job | None, moved: bool
@@ -188,7 +196,7 @@ def message(receipt: ForgetReceipt, moved: bool) -> str:
     if receipt.active_version is not None:
         parts.append(f"Version {receipt.active_version}, which answers now, was taught it")
         parts[-1] += (
-            f" and knows it until job {receipt.job_id}, which starts now, has replaced it."
+            f" and knows it until job {receipt.job_id} has replaced it."
             if receipt.job_id
             else " and knows it until a lesson has replaced it: /train, or --now."
         )

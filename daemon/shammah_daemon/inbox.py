@@ -100,8 +100,7 @@ def count(store: Store) -> dict[InboxKind, int]:
 
 def _pair(store: Store, first_id: int, second_id: int) -> Waiting:
     """Two that ask the same: the newer one is what the user said last."""
-    both = [store.examples.get(first_id), store.examples.get(second_id)]
-    older, newer = sorted(both, key=lambda example: example.updated_at)
+    older, newer = store.examples.in_order([first_id, second_id])
     kind: InboxKind = "duplicate" if same_target(older, newer) else "contradiction"
     return Waiting(kind, newer, older)
 

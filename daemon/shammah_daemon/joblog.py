@@ -57,8 +57,16 @@ class JobLog:
 
     async def ended(self, job: Job) -> None:
         """The store knows the job's end."""
-        tidy(self._paths.job(job.id))
+        await asyncio.to_thread(self._clear, job)
         await self.announce(job)
+        await self._database.run(lambda store: store.events.thin_out(job.id))
+
+    def _clear(self, job: Job) -> None:
+        """Remove the job's large files, and the version that it has built but not promoted."""
+        tidy(self._paths.job(job.id))
+        if job.version and job.state is not JobState.PROMOTED:
+            with contextlib.suppress(OSError):
+                remove(self._paths.version(job.version))
 
     async def announce(self, job: Job) -> None:
         """Say the job's state to who listens."""

@@ -10,7 +10,7 @@ import structlog
 from shammah.config import Config
 from shammah.engine.requests import Sampling
 from shammah.errors import BaseModelError, Conflict, EngineError, NotFound, UsageError
-from shammah.feedback.commands import FeedbackCommand, FixCommand
+from shammah.feedback.commands import FeedbackCommand, FixCommand, strip_exchanges
 from shammah.feedback.context import context_of
 from shammah.feedback.drafts import choose, draft_messages
 from shammah.feedback.levels import weight_of
@@ -132,18 +132,24 @@ class Learning:
     async def command(
         self, command: FeedbackCommand | FixCommand, history: list[Message]
     ) -> FeedbackReceipt:
-        """In-band feedback: a chat message of any client, about the answer before it."""
-        answered = next((m["content"] for m in reversed(history) if m["role"] == "assistant"), None)
-        turn = None
-        if answered is not None:
-            turn = await self._database.run(lambda store: store.turns.by_answer(answered))
+        """In-band feedback: a chat message of any client, about the answer before it; where a
+        client sends none along, about the newest.
+
+        Raises:
+            NotFound: that answer is not known, or a `/fix` comes before other feedback on it.
+        """
+        conversation = strip_exchanges(history)
+        turn = await self._database.run(lambda store: _answered(store, conversation))
         if isinstance(command, FeedbackCommand):
             return await self.feedback(
                 FeedbackRequest(
                     inference_id=turn.id if turn else None, level=command.level, note=command.note
                 )
             )
-        return await self.fix(FixRequest(correction=command.answer))
+        if turn is None:
+            return await self.fix(FixRequest(correction=command.answer))
+        example = await self._database.run(lambda store: _marked(store, turn.id))
+        return await self.fix(FixRequest(correction=command.answer, example_id=example.id))
 
     async def draft(self, example_id: int) -> Draft:
         """A proposal for the target: the user's note where it states the answer, else the model's
@@ -350,11 +356,30 @@ def quick_since(store: Store) -> bool:
     )
 
 
+def _answered(store: Store, conversation: Sequence[Message]) -> Turn | None:
+    """The turn of the newest answer in a client's conversation; None if it has no answer."""
+    answers = [message["content"] for message in conversation if message["role"] == "assistant"]
+    if not answers:
+        return None
+    turn = store.turns.by_answer(answers[-1])
+    if turn is None:
+        raise NotFound(
+            "the answer before this message is not known here",
+            hint="it may be cut short, changed or forgotten: ask again, and mark that answer",
+        )
+    return turn
+
+
 def _example(store: Store, example_id: int | None) -> Example:
     if example_id is not None:
         return store.examples.get(example_id)
     feedback = store.feedback.newest()
-    example = store.examples.of_turn(feedback.turn_id) if feedback else None
+    return _marked(store, feedback.turn_id if feedback else "")
+
+
+def _marked(store: Store, turn_id: str) -> Example:
+    """The example of a turn on which there is feedback."""
+    example = store.examples.of_turn(turn_id)
     if example is None:
         raise NotFound(
             "there is no feedback yet whose answer could be corrected",

@@ -36,27 +36,28 @@ class Models:
         bases: Bases,
         serving: Serving,
         supervisor: Supervisor,
+        moving_pointer: asyncio.Lock,
     ) -> None:
         self._paths = paths
         self._supervisor = supervisor
         self._database = database
         self._bases = bases
         self._serving = serving
-        self._moving = asyncio.Lock()
+        self._moving_pointer = moving_pointer  # held until the engine has followed
 
     async def set_up(self) -> None:
         """Know what the pointer says; at the very first start, register the embedded base."""
         await self._bases.find_embedded()
-        active = await self._database.run(lambda store: store.pointer.active())
-        if active is None:
+        if await self._database.run(lambda store: store.pointer.active()) is None:
             base = await self._bases.ensure_embedded()
-            active = Active(base.name, 0)
-            await self._database.run(lambda store: store.pointer.move(active))
-        self._serving.want(await self.servable(active))
+            await self._database.run(lambda store: store.pointer.move(Active(base.name, 0)))
+        await self._want_active()
 
     async def load(self) -> None:
-        """Load what is wanted, and lay the ground for lessons in the background."""
+        """Load what the pointer says, or what can serve instead where its file is damaged or gone,
+        and lay the ground for lessons in the background."""
         try:
+            await self._want_active()
             async with self._serving.borrow():
                 servable = self._serving.servable
         except DamagedFile as damage:
@@ -97,7 +98,7 @@ class Models:
         await self._remove_files(number, lambda store: store.prune_version(number))
 
     async def _remove_files(self, number: int, record: Callable[[Store], None]) -> None:
-        async with self._moving:
+        async with self._moving_pointer:
             unfinished = await self._database.run(lambda store: _require_inactive(store, number))
             self._require_no_start(number, unfinished)
             # Files first: interrupted, the version is still listed and can be removed again.
@@ -147,10 +148,16 @@ class Models:
             )
         self._bases.remove(name)
 
+    async def _want_active(self) -> None:
+        """Let it serve once somebody asks. Raises what `servable` does."""
+        active = await self._database.run(lambda store: store.pointer.active())
+        if active is not None:
+            self._serving.want(await self.servable(active))
+
     async def _move(self, active: Active) -> Active:
         """The engine first: a file that cannot be loaded must not become active."""
         await self._database.run(lambda store: _require_idle(store, active.base))
-        async with self._moving:
+        async with self._moving_pointer:
             await self._serving.use(await self.servable(active))
             await self._database.run(lambda store: store.pointer.move(active))
         self._bases.begin_groundwork(self._bases.get(active.base))
@@ -187,12 +194,13 @@ class Models:
 
         Raises:
             NotFound: there is no such version, or it was pruned.
-            BaseModelError: its file is gone.
+            DamagedFile: its file is gone.
         """
         version = None
         if active.version:
             version = await self._database.run(lambda store: store.versions.get(active.version))
-        return servable(self._paths, self._bases.get(active.base), version)
+        base = self._bases.get(active.base)
+        return await asyncio.to_thread(servable, self._paths, base, version)
 
 
 def _target(store: Store, number: int | None) -> Active:

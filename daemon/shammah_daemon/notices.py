@@ -7,6 +7,7 @@ be delivered is logged, and dropped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
 from collections import Counter
@@ -112,13 +113,14 @@ async def show(text: str, platform: str) -> None:
         stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            code = await process.wait()
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
-    log.info("desktop notification", code=code)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    log.info("desktop notification", code=process.returncode)
 
 
 def desktop_command(text: str, platform: str) -> list[str]:

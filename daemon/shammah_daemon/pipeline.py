@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -38,7 +37,7 @@ from shammah_daemon.ladder import Rung, folder_of, next_rung, rungs
 from shammah_daemon.lesson import Lesson, build
 from shammah_daemon.outcome import judgements, naming_left_out, naming_sample, promote
 from shammah_daemon.promotion import build_version
-from shammah_daemon.remedies import adjustments, space_needed
+from shammah_daemon.remedies import adjustments
 from shammah_daemon.servable import servable
 from shammah_daemon.serving import Serving, warm_up
 from shammah_daemon.stages import Stages
@@ -46,6 +45,8 @@ from shammah_daemon.uninterrupted import uninterrupted
 from shammah_daemon.unlearned import Unlearned
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Pipeline:
         judging: Judging,
         unlearned: Unlearned,
         joblog: JobLog,
+        moving_pointer: asyncio.Lock,
     ) -> None:
         self._paths = paths
         self._config = config
@@ -83,6 +85,7 @@ class Pipeline:
         self._judging = judging
         self._unlearned = unlearned
         self._joblog = joblog
+        self._moving_pointer = moving_pointer  # held until the engine has followed
 
     async def run(self, job: Job) -> None:
         """All stages from what is on disk."""
@@ -105,14 +108,6 @@ class Pipeline:
                 return
             failed.append(report)
         await self._reject(job, folder, self._whole(failed, trained))
-
-    def has_room(self, job: Job) -> bool:
-        """Whether the disk holds what the job still writes."""
-        written = sum(
-            path.stat().st_size for path in self._paths.job(job.id).rglob("*") if path.is_file()
-        )
-        needed = space_needed(self._bases.get(job.base).parameters, written)
-        return shutil.disk_usage(self._paths.data_dir).free >= needed
 
     async def _forgotten(self, job: Job, base: Base) -> Forgotten:
         """What the new version must no longer know. On the way to another base there is nothing:
@@ -167,7 +162,7 @@ class Pipeline:
             report = await self._judging.judge(
                 engine, folder, reference, rung, trained.forgotten, self._joblog.progress(job)
             )
-            write_report(judged, report)
+            await _write(write_report, judged, report)
             log.info("judged", job=job.id, rung=asdict(rung), failed=report.failed)
             if report.passed:
                 whole = self._whole([*failed, report], trained)
@@ -189,7 +184,7 @@ class Pipeline:
             lesson = await self._prepare_move(job, base, folder)
         else:
             lesson = await self._prepare_lesson(job)
-        lesson.save(folder)
+        await _write(lesson.save, folder)
         return lesson.spec
 
     async def _prepare_move(self, job: Job, base: Base, folder: Path) -> Lesson:
@@ -198,7 +193,7 @@ class Pipeline:
                 job, base, self._config, self._database, self._serving, engine
             )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        former.save(folder)
+        await _write(former.save, folder)
         return lesson
 
     async def _prepare_lesson(self, job: Job) -> Lesson:
@@ -234,7 +229,7 @@ class Pipeline:
             stored: dict[str, Any] = json.loads(result_file.read_bytes())
             return stored
         result = await self._stages.run(arguments, self._joblog.progress(job), request)
-        write_atomically(result_file, json.dumps(result).encode())
+        await _write(write_atomically, result_file, json.dumps(result).encode())
         return result
 
     async def _promote(
@@ -244,9 +239,9 @@ class Pipeline:
         first, then the store in one transaction, then the engine. Once the store knows, a cancel
         comes too late: what serves must be what the store says."""
         job, base, spec = trained.job, trained.base, trained.spec
-        write_report(self._paths.job(job.id) / "report.json", report)
+        await _write(write_report, self._paths.job(job.id) / "report.json", report)
         number = await self._database.run(lambda store: store.jobs.allocate_version(job.id))
-        version = await asyncio.to_thread(
+        version = await _write(
             build_version, self._paths, number, base, spec, report, gguf, trained.training
         )
         next_servable = servable(self._paths, base, version)
@@ -254,20 +249,21 @@ class Pipeline:
         await warm_up(engine, next_servable.template)
 
         async def take_over() -> None:
-            done = await self._database.run(lambda store: promote(store, version, spec, report))
-            self._judging.keep(engine)
-            self._unlearned.drop(report.forgotten)
-            await self._serving.adopt(next_servable, engine)
+            async with self._moving_pointer:
+                done = await self._database.run(lambda store: promote(store, version, spec, report))
+                self._judging.keep(engine)
+                self._unlearned.drop(report.forgotten)
+                await self._serving.adopt(next_servable, engine)
             await self._joblog.ended(done)
 
         await uninterrupted(take_over())
 
     async def _reject(self, job: Job, folder: Path, report: Report) -> None:
-        write_report(folder / "report.json", report)
+        await _write(write_report, folder / "report.json", report)
         done = await self._database.run(
             lambda store: store.reject(job.id, report.as_dict(), judgements(report))
         )
-        await self._joblog.ended(done)
+        await uninterrupted(self._joblog.ended(done))
 
 
 def _on_active_base(store: Store, job: Job) -> Job:
@@ -276,3 +272,12 @@ def _on_active_base(store: Store, job: Job) -> Job:
     if job.mode is Mode.MOVE or active is None or active.base == job.base:
         return job
     return store.jobs.update(job.id, base=active.base)
+
+
+async def _write(write: Callable[..., Result], *given: Any) -> Result:
+    """In a thread; a job that is cancelled waits for it, so that nothing is written afterwards."""
+    writing = asyncio.create_task(asyncio.to_thread(write, *given))
+    try:
+        return await asyncio.shield(writing)
+    finally:
+        await asyncio.wait([writing])

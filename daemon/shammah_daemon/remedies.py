@@ -119,16 +119,16 @@ def classify(error: ShammahError) -> Failure:
     return Failure.BAD_DATA if isinstance(error, _STATED) else Failure.UNKNOWN
 
 
-def remedy(failure: Failure, stage: JobState | None, tried: Sequence[Tried]) -> Remedy | None:
+def remedy(failure: Failure, stage: JobState, tried: Sequence[Tried]) -> Remedy | None:
     """What to change before the stage is tried again; None when enough was tried.
 
     A full disk has none: the job waits for space, and that is no attempt. Only training has a
     choice of how much memory it takes; other stages are tried again as they were.
 
     Args:
-        tried: what was tried before in this job.
+        tried: what was tried before in this job; only what failed alike in this stage counts.
     """
-    before = sum(item.failure == failure for item in tried)
+    before = sum(item.failure == failure and item.stage is stage for item in tried)
     if failure is Failure.OUT_OF_MEMORY and stage is not JobState.TRAINING:
         failure = Failure.KILLED
     ladder = _LADDERS.get(failure, ())
@@ -141,15 +141,3 @@ def adjustments(tried: Sequence[Tried]) -> Adjustments:
     for item in tried:
         changed |= item.change
     return Adjustments(**changed)
-
-
-#: Bytes per parameter that a job writes: one merged F16 file and one candidate of at most 8 bits.
-_SPACE_BYTES = 2.0 + 1.1
-
-#: The rest: checkpoints, the database and its log.
-_MARGIN_BYTES = 64 << 20
-
-
-def space_needed(parameters: int, written_bytes: int) -> int:
-    """Bytes that a job on a base of so many parameters still writes."""
-    return max(round(parameters * _SPACE_BYTES) - written_bytes, 0) + _MARGIN_BYTES

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shammah.bases.template import ChatTemplate
-from shammah.errors import BaseModelError, NotFound
+from shammah.errors import DamagedFile, NotFound
 from shammah.paths import Paths
 from shammah.records import Active, Base, Version
 
@@ -27,7 +27,7 @@ def servable(paths: Paths, base: Base, version: Version | None) -> Servable:
 
     Raises:
         NotFound: the version was pruned.
-        BaseModelError: the file is gone.
+        DamagedFile: the file is gone.
     """
     if version and version.pruned_at:
         raise NotFound(
@@ -36,7 +36,7 @@ def servable(paths: Paths, base: Base, version: Version | None) -> Servable:
         )
     gguf = paths.version(version.number) / version.gguf if version else Path(base.gguf)
     if not gguf.is_file():
-        raise BaseModelError(
+        raise DamagedFile(
             f"the model file {gguf} is gone",
             hint="put it back, or use another: 'shammah versions rollback', 'shammah model use'",
         )

@@ -30,13 +30,14 @@ from shammah_daemon.joblog import JobLog, tidy
 from shammah_daemon.pipeline import Pipeline
 from shammah_daemon.remedies import ADVICE, Failure, classify, remedy
 from shammah_daemon.schedule.conditions import Conditions
+from shammah_daemon.uninterrupted import uninterrupted
 
 log = structlog.get_logger()
 
 #: How often it is looked whether a job that waits for space has it.
 SPACE_SECONDS = 15.0
 
-#: Pause before a job is taken up again whose end could not be recorded.
+#: Pause after a failure that is no job's own: of the disk, most likely.
 RETRY_SECONDS = 10.0
 
 
@@ -64,24 +65,30 @@ class Supervisor:
         self.on_finished: Callable[[], Awaitable[object]] | None = None
 
     async def submit(self, mode: Mode, cause: Cause = Cause.USER) -> Job:
-        """Queue a lesson; an unfinished one that teaches the same is returned instead, and waits
-        no longer if it is the user who asks.
+        """Queue a lesson; an unfinished one that teaches the same is returned instead. If the user
+        asks, the lesson waits for no quiet machine, nor does what stands before it.
 
         One that cannot be quick, because there is no adapter to go on from, consolidates.
 
         Raises:
             Conflict: there is nothing to teach.
+            Shortage: the user asks, and the machine has no room for a lesson.
         """
         async with self._submitting:
             active, ready, unfinished = await self._database.run(_situation)
-            for job in unfinished:
+            for place, job in enumerate(unfinished):
                 if self._teaches(job, ready):
-                    return await self._hurry(job) if cause is Cause.USER else job
+                    if cause is Cause.USER:
+                        [*_, job] = await self._hurry(unfinished[: place + 1])
+                    return job
             if not ready:
                 raise Conflict(
                     "there is nothing to teach yet",
                     hint="mark an answer: /critical, then /fix ANSWER",
                 )
+            if cause is Cause.USER:
+                await asyncio.to_thread(self._conditions.require_room, active.base)
+                await self._hurry(unfinished)
             job = await self._database.run(lambda store: _create(store, active, mode, cause))
         await self._joblog.announce(job)
         self._wake.set()
@@ -103,12 +110,10 @@ class Supervisor:
         """What the job waits for before it begins, in a few words."""
         return self._held_back.get(job.id)
 
-    async def _hurry(self, job: Job) -> Job:
-        """The user wants it now."""
-        if job.cause is Cause.USER:
-            return job
+    async def _hurry(self, jobs: Sequence[Job]) -> list[Job]:
+        """The user wants them now."""
         hurried = await self._database.run(
-            lambda store: store.jobs.update(job.id, cause=Cause.USER)
+            lambda store: [store.jobs.update(job.id, cause=Cause.USER) for job in jobs]
         )
         self._wake.set()
         return hurried
@@ -146,7 +151,9 @@ class Supervisor:
         """
         async with self._choosing:  # or it would be taken up again before the store knows
             await self._stop(job_id)
-            job = await self._database.run(lambda store: _cancel(store, job_id))
+            job = await self._database.run(
+                lambda store: store.jobs.update(job_id, state=JobState.CANCELLED, paused_for=None)
+            )
         await self._joblog.ended(job)
         self._wake.set()  # what it held back goes on
         return job
@@ -188,52 +195,76 @@ class Supervisor:
             await asyncio.wait([task])
 
     async def tidy(self) -> None:
-        """Remove what an interruption may have left of finished jobs: rows are words as tokens, and
-        folders of versions that were never promoted."""
+        """Remove what an interruption may have left of finished jobs: rows are words as tokens."""
+        folders = list(self._paths.jobs.iterdir())  # first, so that the store knows each one's job
+        unfinished = await self._database.run(lambda store: store.jobs.unfinished())
+        going_on = {str(job.id) for job in unfinished}
+        for folder in folders:
+            if folder.name not in going_on:
+                await asyncio.to_thread(tidy, folder)
+
+    async def run(self) -> None:
+        """Work for ever; cancelled, it leaves the job to be continued by the next daemon."""
+        await self._attempt(self._sweep)
+        while True:
+            await self._attempt(self._work)
+
+    async def _attempt(self, act: Callable[[], Awaitable[None]]) -> None:
+        """A failure is the disk's, or a mistake of ours that must not end the loop which runs every
+        later job: wait, and do not spin."""
+        try:
+            await act()
+        except ShammahError as error:
+            log.error("jobs have to wait", problem=error.message)
+            await asyncio.sleep(RETRY_SECONDS)
+        except Exception:
+            log.exception("jobs have to wait")
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _sweep(self) -> None:
+        """Remove what the daemon before has left. Only while no job works: a version's folder is
+        there before its row is."""
+        await self.tidy()
         unfinished, versions = await self._database.run(
             lambda store: (store.jobs.unfinished(), store.versions.list())
         )
-        going_on = {str(job.id) for job in unfinished}
-        for folder in self._paths.jobs.iterdir():
-            if folder.name not in going_on:
-                tidy(folder)
         known = {version.number for version in versions} | {job.version for job in unfinished}
         for folder in self._paths.versions.iterdir():
             if not (folder.name.isdecimal() and int(folder.name) in known):
                 await asyncio.to_thread(remove, folder)
 
-    async def run(self) -> None:
-        """Work for ever; cancelled, it leaves the job to be continued by the next daemon."""
-        await self.tidy()
-        while True:
-            self._wake.clear()
-            task = await self._begin_next()
-            if task is None:
-                await self._wake_within(SPACE_SECONDS)  # the first job may wait for space
-                continue
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                task.cancel()
-                await asyncio.wait([task])
-                raise
-            finally:
-                self._running = None
-            if not task.cancelled():
-                await self._after(task)
+    async def _work(self) -> None:
+        """The next job as far as it goes now, and what follows it; without one, wait."""
+        self._wake.clear()
+        task = await self._begin_next()
+        if task is None:
+            await self._wake_within(SPACE_SECONDS)  # the first job may wait for space
+            return
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        finally:
+            self._running = None
+        if not task.cancelled():
+            task.result()
+            if self.on_finished:
+                await self.on_finished()
 
     async def _begin_next(self) -> asyncio.Task[None] | None:
+        """The first job goes on or begins. One that has begun holds its place; one that waits for a
+        quiet machine before it begins is overtaken."""
         async with self._choosing:
             jobs = await self._database.run(lambda store: store.jobs.unfinished())
             reasons = {job.id: await asyncio.to_thread(self._conditions.waits, job) for job in jobs}
             self._held_back = {number: reason for number, reason in reasons.items() if reason}
-            first = next((job for job in jobs if job.id not in self._held_back), None)
-            if first is None:
+            first = next((job for job in jobs if job.stage or not reasons[job.id]), None)
+            if first is None or not await self._may_go_on(first):
                 return None
             job = first
             if first.state is JobState.PAUSED:
-                if not self._may_go_on(first):
-                    return None
                 job = await self._database.run(
                     lambda store: _resume(store, first.id, first.paused_for)
                 )
@@ -241,24 +272,13 @@ class Supervisor:
             self._running = (job.id, task)
             return task
 
-    def _may_go_on(self, job: Job) -> bool:
-        """Whether what a job was paused for is over; for the user's word it waits."""
+    async def _may_go_on(self, job: Job) -> bool:
+        """Whether what a job waits or was paused for is over; for the user's word it waits."""
+        if job.id in self._held_back or job.paused_for is PauseReason.USER:
+            return False
         if job.paused_for is PauseReason.SPACE:
-            return self._pipeline.has_room(job)
-        return job.paused_for is PauseReason.POLICY  # the conditions were just asked
-
-    async def _after(self, task: asyncio.Task[None]) -> None:
-        """Start what is due next. A failure here is the disk's: wait, and do not spin."""
-        try:
-            task.result()
-            if self.on_finished:
-                await self.on_finished()
-        except ShammahError as error:
-            log.error("the job's end could not be recorded", problem=error.message)
-            await asyncio.sleep(RETRY_SECONDS)
-        except Exception:  # a mistake of ours must not end the loop that runs every later job
-            log.exception("what follows a job failed")
-            await asyncio.sleep(RETRY_SECONDS)
+            return await asyncio.to_thread(self._conditions.has_room, job)
+        return True
 
     async def _run_job(self, job: Job) -> None:
         log.info("job begins", job=job.id, state=job.state, attempt=job.attempt)
@@ -276,11 +296,14 @@ class Supervisor:
     async def _next_attempt(self, job_id: int, error: ShammahError) -> Job | None:
         """The job with what is changed for its next attempt; None when it waits or has failed."""
         job = await self._database.run(lambda store: store.jobs.get(job_id))
-        failure = classify(error)
+        if job.state.is_final:
+            log.error("the job's end is not announced", job=job.id, problem=error.message)
+            return None
+        stage, failure = job.stage or JobState.PREPARING, classify(error)
         if failure is Failure.DISK_FULL:
             await self._wait_for_space(job, error)
             return None
-        cure = remedy(failure, job.stage, job.tried)
+        cure = remedy(failure, stage, job.tried)
         if cure is None:
             await self._fail(job, error, failure)
             return None
@@ -288,7 +311,6 @@ class Supervisor:
             "job goes on", job=job.id, attempt=job.attempt + 1, failure=failure,
             after=error.message, change=cure.change,
         )  # fmt: skip
-        stage = job.stage or JobState.PREPARING
         tried = [*job.tried, Tried(stage, failure, error.message, cure.change, cure.said)]
         return await self._database.run(
             lambda store: store.jobs.update(job.id, attempt=job.attempt + 1, tried=tried)
@@ -321,7 +343,7 @@ class Supervisor:
                 hint=error.hint or ADVICE[failure],
             )
         )
-        await self._joblog.ended(done)
+        await uninterrupted(self._joblog.ended(done))
 
     def _teaches(self, job: Job, ready: Sequence[Example]) -> bool:
         """Whether an unfinished job teaches what is ready: it has not chosen yet, or chose that."""
@@ -343,11 +365,6 @@ def _situation(store: Store) -> tuple[Active, list[Example], list[Job]]:
 def _create(store: Store, active: Active, mode: Mode, cause: Cause) -> Job:
     start = start_of(store, mode, active)
     return store.jobs.create(active.base, mode if start else Mode.CONSOLIDATE, cause)
-
-
-def _cancel(store: Store, job_id: int) -> Job:
-    store.jobs.require_unfinished(job_id)
-    return store.jobs.update(job_id, state=JobState.CANCELLED, paused_for=None)
 
 
 def _pause(store: Store, job_id: int, reason: PauseReason) -> Job:

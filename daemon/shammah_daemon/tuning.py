@@ -39,9 +39,6 @@ from shammah_daemon.tuning_objects import (
 
 log = structlog.get_logger()
 
-#: Largest file: it is read as a whole.
-MAX_BYTES = 16 << 20
-
 #: A file's name is no path: nothing is ever opened by it.
 NAME_LETTERS = 255
 
@@ -79,11 +76,6 @@ class FineTuning:
         Raises:
             UsageError: a line is no example that could be taught; names the first of them.
         """
-        if len(data) > MAX_BYTES:
-            raise UsageError(
-                f"the file has {len(data)} bytes, at most {MAX_BYTES} are taken",
-                hint="split it",
-            )
         name = PurePath(filename).name[:NAME_LETTERS]
         lines, digest = split(data), hashlib.sha256(data).hexdigest()
         read = await self._importing.read(numbered(lines), name)
@@ -135,7 +127,7 @@ class FineTuning:
             )
             await self._database.run(lambda store: store.tunings.add(tuning))
         log.info("fine-tuning job", job=job.id, added=tuning.added, duplicates=tuning.duplicates)
-        return await self.job(job.id)
+        return await asyncio.to_thread(self._object, job, tuning)
 
     async def job(self, job_id: int) -> JobObject:
         """Raises NotFound."""

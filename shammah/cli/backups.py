@@ -32,7 +32,8 @@ def backup(
         raise UsageError(f"{file} cannot be written", hint="name a file in a folder that is there")
     with started() as client, building(file.absolute()) as partial:
         _receive(client, partial, models)
-    output.say(f"{file} holds everything ({file.stat().st_size / 1e6:.1f} MB): keep it to yourself")
+    what = "everything" if models else "everything but the versions"
+    output.say(f"{file} holds {what} ({file.stat().st_size / 1e6:.1f} MB): keep it to yourself")
 
 
 def _receive(client: Client, path: Path, models: bool) -> None:

@@ -11,6 +11,7 @@ import typer
 from shammah.cli import output
 from shammah.cli.connection import running, started
 from shammah.errors import UsageError
+from shammah.paths import Paths
 from shammah.records import ExampleStatus
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def _asker() -> Asker | None:
     """Who can be asked: nobody without a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
+    from shammah import config
     from shammah.repl.terminal import TerminalScreen
 
-    return TerminalScreen()
+    return TerminalScreen(config.load(Paths.from_environment().config_file).chat)

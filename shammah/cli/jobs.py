@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,7 +15,7 @@ from shammah.records import JobState, LessonMode, Mode
 
 if TYPE_CHECKING:
     from shammah.client import Client
-    from shammah.protocol import JobView
+    from shammah.protocol import JobEvent, JobView, StepView
 
 app = typer.Typer(help="Jobs that run, wait or have ended.", no_args_is_help=True)
 
@@ -92,6 +94,54 @@ def show(
         from shammah.repl import views
 
         print(views.job(found))
+
+
+@app.command()
+def logs(
+    job_id: Id,
+    to_end: Annotated[bool, typer.Option("--follow", help="Go on until the job ends.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document a line.")] = False,
+) -> None:
+    """Print the states that a job entered, and the steps of its training."""
+    with running() as client:
+        for entry in _log(client, job_id, to_end=to_end):
+            print(entry.model_dump_json() if as_json else _log_line(entry), flush=True)
+
+
+def _log(client: Client, job_id: int, *, to_end: bool) -> Iterator[JobEvent | StepView]:
+    """The states so far with the steps after the newest start of training, then what is new."""
+    from shammah.repl.follow import follow
+
+    states, steps = client.job_states(job_id), client.job_steps(job_id)
+    starts = [n for n, one in enumerate(states) if one.data["state"] == JobState.TRAINING]
+    trained = starts[-1] + 1 if starts else len(states)
+    yield from states[:trained]
+    yield from steps
+    yield from states[trained:]
+    if not to_end:
+        return
+    seen = states[-1].id if states else 0
+    for event in follow(client, job_id):
+        if event.id <= seen:
+            continue
+        told, steps = len(steps), client.job_steps(job_id)  # fewer after a return to a checkpoint
+        yield from steps[told:]
+        if event.kind == "state":
+            yield event
+
+
+def _log_line(entry: JobEvent | StepView) -> str:
+    from shammah.protocol import StepView
+    from shammah.wording import one_line
+
+    if isinstance(entry, StepView):
+        numbers = entry.model_dump(exclude={"step"}, exclude_none=True).items()
+        said = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers]
+        return " " * 20 + " · ".join([f"step {entry.step}", *said])
+    at = datetime.fromisoformat(entry.at).astimezone()
+    state, summary, hint = (one_line(entry.data.get(name)) for name in ("state", "summary", "hint"))
+    line = f"{at:%Y-%m-%d %H:%M:%S} {state}" + (f": {summary}" if summary else "")
+    return f"{line} ({hint})" if hint else line
 
 
 @app.command()

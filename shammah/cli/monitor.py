@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated
 
 import typer
-
-#: `-P` keeps the folder the user happens to be in off the monitor's module path.
-COMMAND = (sys.executable, "-P", "-m", "shammah_tui")
 
 
 def tui(
@@ -24,7 +20,9 @@ def tui(
     ] = None,
 ) -> None:
     """Watch and steer the model, the examples, the jobs and the machine."""
+    from shammah.launch import PYTHON
+
     wishes = ["--read-only"] * read_only + ["--web"] * web
     if port is not None:
         wishes += ["--port", str(port)]
-    os.execv(COMMAND[0], [*COMMAND, *wishes])
+    os.execv(PYTHON[0], [*PYTHON, "shammah_tui", *wishes])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,9 +36,11 @@ def ask(
         if as_json:
             _print_whole(client, messages)
         else:
+            show = _draw if sys.stdout.isatty() and not raw else _print
             with closing(client.chat_stream(messages)) as chunks:
-                show = _draw if sys.stdout.isatty() and not raw else _print
-                show(_read(chunks))
+                info = _show(chunks, show)
+            if info is not None:
+                _remark(info)
 
 
 def why(
@@ -85,14 +87,18 @@ def _print_whole(client: Client, messages: list[Message]) -> None:
     _remark(completion.shammah)
 
 
-def _read(chunks: Generator[ChatChunk]) -> Generator[str]:
-    """The pieces, and at the end what the user should know of how they came about."""
+def _show(chunks: Iterator[ChatChunk], show: Callable[[Iterator[str]], None]) -> ShammahInfo | None:
+    """Show the pieces as they come, and return how they came about."""
     info: ShammahInfo | None = None
-    for chunk in chunks:
-        yield chunk.text
-        info = chunk.info or info
-    if info is not None:
-        _remark(info)
+
+    def pieces() -> Iterator[str]:
+        nonlocal info
+        for chunk in chunks:
+            info = chunk.info or info
+            yield chunk.text
+
+    show(pieces())
+    return info
 
 
 def _draw(pieces: Iterator[str]) -> None:

@@ -132,7 +132,7 @@ def database(problems: Sequence[str] | None) -> Check:
     if problems is None:
         return Check("database", "warn", "not looked at", "it is checked through a running daemon")
     if problems:
-        way = "stop the daemon and put a backup of shammah.db in its place"
+        way = "'shammah restore FILE --force' puts a backup in its place"
         return Check("database", "fail", "; ".join(problems), way)
     return Check("database", "ok", "whole")
 

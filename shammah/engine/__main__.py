@@ -171,7 +171,7 @@ def main() -> None:
     while True:
         while not engine.busy or not messages.empty():
             message = messages.get()
-            if message is None or message["op"] == "quit":
+            if message is None:
                 # Freed by the end of the process: llama.cpp's own clean-up has crashed before.
                 os._exit(0)
             engine.handle(message)

@@ -19,7 +19,7 @@ import structlog
 
 from shammah import errors
 from shammah.config import EngineConfig
-from shammah.engine.requests import Sampling, ScoreRow
+from shammah.engine.requests import Sampling, ScoreRow, error_message
 from shammah.errors import EngineCrashed, ShammahError
 from shammah.stage import child_environment
 
@@ -72,12 +72,11 @@ class Engine:
     the class of `shammah.errors` that the child raised.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, path: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._pending: dict[int, asyncio.Queue[Message]] = {}
         self._numbers = itertools.count(1)
         self._reader = asyncio.create_task(self._read())
-        self.path = path
         self.description: Message = {}  # of the file, see `llama.Model.description`
         self.context_tokens = 0  # longest prompt plus answer
 
@@ -93,7 +92,7 @@ class Engine:
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_LIMIT_BYTES,
             env=child_environment(), start_new_session=True,
         )  # fmt: skip
-        engine = cls(process, path)
+        engine = cls(process)
         try:
             loaded = await engine._ask(
                 "load",
@@ -236,8 +235,8 @@ class Engine:
 
     def interrupt(self, reason: ShammahError) -> None:
         """End every answer that is under way: who waits for it gets `reason`."""
-        for queue in self._pending.values():
-            queue.put_nowait(_error(reason))
+        for number, queue in self._pending.items():
+            queue.put_nowait(error_message(number, reason))
 
     async def close(self) -> None:
         """End the child; what was in flight gets `EngineCrashed`."""
@@ -289,16 +288,6 @@ class Engine:
         error = _crashed(code)
         log.info("engine ended", pid=self.pid, code=code, in_flight=len(self._pending))
         self.interrupt(error)
-
-
-def _error(error: ShammahError) -> Message:
-    """As the child says it."""
-    return {
-        "event": "error",
-        "type": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
-    }
 
 
 def _crashed(code: int | None) -> EngineCrashed:

@@ -13,10 +13,11 @@ from statistics import fmean
 from shammah.engine.handle import Engine
 from shammah.engine.requests import ScoreRow
 
-#: How much likelier than under the base the target may be. Other lessons of the same form make it
-#: a little likelier without knowing it, and the engine's batching moves a mean NLL too
-#: (docs/benchmarks.md).
+#: How much likelier than under the base the target may be: so many nats, as the engine's batching
+#: moves a mean NLL, or this share of what teaching it had moved. Other lessons of the same form
+#: make it likelier without knowing it (docs/architecture.md).
 TOLERANCE_NATS = 0.1
+TOLERANCE_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,14 @@ class Proof:
 
     @property
     def is_forgotten(self) -> bool:
-        return self.nll_after >= self.nll_base - TOLERANCE_NATS
+        taught = self.nll_base - self.nll_before
+        return self.nll_base - self.nll_after <= max(TOLERANCE_NATS, TOLERANCE_SHARE * taught)
 
     def __str__(self) -> str:
-        figures = f"{self.nll_after:.2f} nats, {self.nll_base:.2f} under the base"
+        figures = (
+            f"{self.nll_after:.2f} nats, {self.nll_before:.2f} when it was known, "
+            f"{self.nll_base:.2f} under the base"
+        )
         if self.is_forgotten:
             return f"example {self.example_id} is forgotten ({figures})"
         return (

@@ -29,7 +29,8 @@ from shammah.repl.follow import follow
 from shammah.repl.forget import delete_obsolete, forget
 from shammah.repl.review import review
 from shammah.repl.views import Grid
-from shammah.repl.wording import job_news, job_view_end, local_moment, remarks
+from shammah.repl.wording import job_news, job_view_end, remarks
+from shammah.wording import moment
 
 #: Greedy decoding would give the same answer again.
 RETRY_TEMPERATURE = 0.7
@@ -69,6 +70,9 @@ class Screen(Protocol):
 
     def ask_correction(self, answer: str, draft: Callable[[], str]) -> str:
         """What `answer` should have been; empty to leave it open."""
+
+    def propose(self, line: str) -> None:
+        """The next prompt begins with it: what was typed is not lost."""
 
     def copy(self, text: str) -> None:
         """Put it on the user's clipboard. Raises UsageError where there is none."""
@@ -145,6 +149,8 @@ class Chat:
 
         def replace(exchange: Exchange) -> None:
             self.conversation.replace_last(exchange)
+            if exchange.id is not None:  # what was attached to a question never asked goes with it
+                self.attached = [text for text in self.attached if text not in last.question]
             if exchange.answer:
                 self._take_back(last)
 
@@ -164,13 +170,17 @@ class Chat:
         if last is None:
             raise UsageError("there is nothing to undo", hint="ask something first")
         self._take_back(last)
-        self.conversation = self.conversation.before_last()
+        self.go_on(self.session, self.conversation.before_last())
         return last
 
     def clear(self) -> None:
         """Begin a new conversation in a session of its own; the system prompt stays."""
         self.conversation.clear()
-        self.session = None
+        self.go_on(None, self.conversation)
+
+    def go_on(self, session: int | None, conversation: Conversation) -> None:
+        """From here; how much of the context it takes, its next answer tells."""
+        self.session, self.conversation = session, conversation
         self.speed, self.context_tokens = None, 0
 
     @property
@@ -207,6 +217,11 @@ class Chat:
         try:
             with closing(self.client.chat_stream(messages, **options)) as chunks:
                 self.screen.show_answer(answer.read(chunks))
+        except NotFound as error:
+            self.session = None
+            raise NotFound(
+                f"{error.message}: it was deleted", hint="ask again, in a new session"
+            ) from error
         except (KeyboardInterrupt, ShammahError):
             keep(Exchange(question, answer.text, answer.id, stopped=True))
             raise
@@ -245,8 +260,13 @@ class Chat:
         correction = self.screen.ask_correction(
             last.answer, lambda: self._draft(receipt.example_id)
         )
-        if correction:
+        if not correction:
+            return
+        try:
             self._correct(correction, receipt.example_id)
+        except ShammahError:
+            self.screen.propose(f"/fix {correction}")
+            raise
 
     def fix(self, correction: str) -> None:
         """Set the target of the newest feedback.
@@ -360,7 +380,7 @@ class Chat:
         with suppress(ShammahError):  # no daemon, or it has just gone: said at the next start
             for job in self.client.untold_jobs():
                 if self._claim(job.id):
-                    self._tell(job, f"while you were away ({local_moment(job.finished_at)}), ")
+                    self._tell(job, f"while you were away ({moment(job.finished_at)}), ")
 
     def _tell(self, job: JobView, opening: str = "") -> None:
         verdicts = (job.report or {}).get("verdicts", [])

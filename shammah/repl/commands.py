@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -39,7 +40,8 @@ class Command:
 
 
 def is_command(line: str) -> bool:
-    return line.lstrip().startswith("/")
+    """Not where a path begins the line: `/etc/hosts says ...` is a question."""
+    return bool(re.match(r"\s*/\w*(\s|$)", line))
 
 
 def run(chat: Chat, line: str) -> None:
@@ -66,12 +68,19 @@ def find(name: str) -> Command:
     raise UsageError(f"unknown command {name!r}", hint=f"{suggestion}/help shows all commands")
 
 
-def _help(chat: Chat, argument: str) -> None:
+def help_text(word: str) -> str:
+    """What `/help` shows."""
     groups = [
         (title, [(f"{one.name} {one.arguments}".strip(), one.description) for one in commands])
         for title, commands in GROUPS
     ]
-    chat.screen.show(views.help_on([*groups, ("Keys", KEYS)], argument))
+    if not word:
+        return views.help_in_short(groups, KEYS)
+    return views.help_on([*groups, ("Keys", KEYS)], "" if word == "all" else word)
+
+
+def _help(chat: Chat, argument: str) -> None:
+    chat.screen.show(help_text(argument))
 
 
 def _status(chat: Chat, argument: str) -> None:
@@ -353,7 +362,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         "Shammah",
         (
             Command("/status", "", "the daemon, the model, the next lesson", _status),
-            Command("/help", "[WORD]", "this list, or what has WORD in it", _help),
+            Command("/help", "[WORD]", "what there is; what has WORD in it; all", _help),
             Command("/quit", "", "leave", _quit),
         ),
     ),

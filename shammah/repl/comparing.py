@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.prompt import Prompt
 from rich.table import Table
 from rich.text import Text
 
@@ -67,6 +66,8 @@ def ask(found: Comparison, swapped: bool, console: Console) -> Preference:
     """Both answers as 1 and 2, the second first where `swapped`, and which one is better."""
     texts = [found.first.text, found.second.text]
     _print(list(zip(CHOICES, texts[::-1] if swapped else texts, strict=False)), console)
+    from rich.prompt import Prompt
+
     choice = Prompt.ask("Which is better?", choices=list(CHOICES), console=console)
     return preference(choice, swapped)
 

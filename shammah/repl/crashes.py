@@ -1,4 +1,4 @@
-"""Writes down the traceback of an unexpected failure of a client; knows no prompt and no answer."""
+"""Writes down where a client failed unexpectedly; not the message, which may repeat a prompt."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def record(error: BaseException, paths: Paths) -> str:
     except OSError as problem:
         return f"{said} (no log: {problem.strerror})"
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-        file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')}\n")
-        traceback.print_exception(error, file=file)
+        file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {type(error).__name__}\n")
+        file.write("Traceback (most recent call last):\n")
+        traceback.print_tb(error.__traceback__, file=file)
     return f"{said} (the traceback is in {log})"

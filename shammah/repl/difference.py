@@ -1,44 +1,22 @@
-"""What was changed between two answers, word by word; pure, draws nothing."""
+"""What was changed between two answers as the chat shows it: in few words, also without colours."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from difflib import SequenceMatcher
-from typing import Literal
+from dataclasses import replace
 
-Kind = Literal["same", "removed", "added"]
+from shammah.difference import Piece, pieces
 
 #: Words that are shown on each side of a change; the rest of what stays is left out.
 CONTEXT_WORDS = 4
 
-_WORD = re.compile(r"\S+\s*")
-
-
-@dataclass(frozen=True)
-class Piece:
-    kind: Kind
-    text: str
-
 
 def difference(old: str, new: str) -> list[Piece]:
-    """What makes `new` of `old`: removed before added, what stays cut down to its edges."""
-    before, after = _WORD.findall(old), _WORD.findall(new)
-    matcher = SequenceMatcher(
-        None, [word.strip() for word in before], [word.strip() for word in after], autojunk=False
-    )
-    codes = matcher.get_opcodes()
-    pieces: list[Piece] = []
-    for index, (tag, old_from, old_to, new_from, new_to) in enumerate(codes):
-        if tag == "equal":
-            kept = _edges(after[new_from:new_to], index == 0, index == len(codes) - 1)
-            pieces.append(Piece("same", kept))
-            continue
-        if old_to > old_from:
-            pieces.append(Piece("removed", _line(before[old_from:old_to])))
-        if new_to > new_from:
-            pieces.append(Piece("added", _line(after[new_from:new_to])))
-    return pieces
+    """What makes `new` of `old`, each piece in one line; what stays is cut down to its edges."""
+    found = pieces(old, new)
+    return [
+        replace(piece, text=_shown(piece, is_first=index == 0, is_last=index == len(found) - 1))
+        for index, piece in enumerate(found)
+    ]
 
 
 def in_brackets(piece: Piece) -> str:
@@ -46,12 +24,11 @@ def in_brackets(piece: Piece) -> str:
     return {"same": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}[piece.kind].format(piece.text)
 
 
-def _edges(words: list[str], is_first: bool, is_last: bool) -> str:
+def _shown(piece: Piece, *, is_first: bool, is_last: bool) -> str:
+    words = piece.text.split()
+    if piece.kind != "same":
+        return " ".join(words)
     head = [] if is_first else words[:CONTEXT_WORDS]
     tail = [] if is_last else words[len(head) :][-CONTEXT_WORDS:]
-    left_out = len(words) > len(head) + len(tail)
-    return " ".join(part for part in (_line(head), "…" if left_out else "", _line(tail)) if part)
-
-
-def _line(words: list[str]) -> str:
-    return " ".join(word.strip() for word in words)
+    left_out = ["…"] if len(words) > len(head) + len(tail) else []
+    return " ".join([*head, *left_out, *tail])

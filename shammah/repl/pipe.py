@@ -63,6 +63,9 @@ class PipeScreen:
     def ask_correction(self, answer: str, draft: Callable[[], str]) -> str:
         return ""
 
+    def propose(self, line: str) -> None:
+        pass
+
     def copy(self, text: str) -> None:
         raise UsageError("there is no terminal to copy from", hint="its answers are on stdout")
 

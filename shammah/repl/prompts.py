@@ -19,8 +19,8 @@ from prompt_toolkit.utils import get_cwidth
 from shammah.repl import blocks
 from shammah.repl.difference import difference, in_brackets
 
-#: How long a lone Esc waits for the rest of Alt-Enter.
-_ESCAPE_SECONDS = 0.3
+#: How long a lone Esc waits for the rest of Alt-Enter, where Esc means something by itself.
+_ESCAPE_SECONDS = 0.05
 
 #: Marks of the last answer, on an empty line: Alt and the letter.
 MARKS = {"g": "/good", "m": "/medium", "c": "/critical"}
@@ -37,6 +37,10 @@ _STYLE = Style.from_dict(
 )
 
 Edit = Callable[[str], str]
+
+
+class Skipped(Exception):
+    """A correction is left open; `args[0]` is what was typed."""
 
 
 def turn_prompt(
@@ -73,7 +77,7 @@ def turn_prompt(
             event.current_buffer.text = command  # what is left on the screen says what was done
             event.app.exit(result=command)
 
-    return PromptSession(
+    session: PromptSession[str] = PromptSession(
         "> ",
         history=FileHistory(_private(history)),
         completer=completer,
@@ -86,20 +90,29 @@ def turn_prompt(
         key_bindings=keys,
         vi_mode=vi,
     )
+    return _with_lone_escape(session) if vi else session
 
 
-def correction_prompt(edit: Edit) -> PromptSession[str]:
-    """The prompt for a correction: Esc and Ctrl-C leave it open."""
+def correction_prompt(edit: Edit, *, vi: bool) -> PromptSession[str]:
+    """The prompt for a correction; what leaves it open raises `Skipped`."""
     keys = _writing_keys(edit)
 
-    @keys.add("escape")
-    @keys.add("c-c")
     def _skip(event: KeyPressEvent) -> None:
-        event.app.exit(result="")
+        event.app.exit(exception=Skipped(event.current_buffer.text))
 
-    session: PromptSession[str] = PromptSession(
-        "= ", prompt_continuation="  ", key_bindings=keys, style=_STYLE
+    for key in skipping_keys(vi=vi):
+        keys.add(key)(_skip)
+    return _with_lone_escape(
+        PromptSession("= ", prompt_continuation="  ", key_bindings=keys, style=_STYLE, vi_mode=vi)
     )
+
+
+def skipping_keys(*, vi: bool) -> tuple[str, ...]:
+    """What leaves a correction open; for vi Esc only ends the typing."""
+    return ("c-c",) if vi else ("c-c", "escape")
+
+
+def _with_lone_escape(session: PromptSession[str]) -> PromptSession[str]:
     session.app.timeoutlen = _ESCAPE_SECONDS
     session.app.ttimeoutlen = _ESCAPE_SECONDS
     return session

@@ -30,7 +30,7 @@ def _run_terminal(paths: Paths, go_on: bool) -> int:
     from shammah.repl import terminal  # prompt_toolkit is loaded for a terminal only
 
     settings = config.load(paths.config_file).chat
-    screen = terminal.TerminalScreen(settings.theme)
+    screen = terminal.TerminalScreen(settings)
     chat = _chat(paths, screen, settings)
     if go_on:
         sessions.resume(chat)

@@ -96,24 +96,26 @@ def write_new(file: Path, text: str) -> None:
 def _enter(chat: Chat, session: SessionDetail) -> None:
     """Make it the chat's, and show where it stands."""
     system = session.said[-1].system if session.said else ""
-    chat.session = session.id
-    chat.conversation = Conversation(
-        "" if system == chat.settings.system else system,
-        [
-            Exchange(
-                one.question,
-                one.correction or one.answer,
-                one.id,
-                stopped=one.correction is None and one.finish_reason in _PARTS,
-            )
-            for one in session.said
-        ],
+    chat.go_on(
+        session.id,
+        Conversation(
+            "" if system == chat.settings.system else system,
+            [
+                Exchange(
+                    one.question,
+                    one.correction or one.answer,
+                    one.id,
+                    stopped=one.correction is None and one.finish_reason in _PARTS,
+                )
+                for one in session.said
+            ],
+        ),
     )
     chat.screen.say(
         f"session {session.id}, {count(session.exchanges, 'exchange')}: {transcript.title(session)}"
     )
     last = chat.conversation.last
-    if last is not None:
+    if last is not None and chat.screen.has_reader:
         chat.screen.show(f"> {last.question}")
         chat.screen.show_answer(iter([last.answer]))
 

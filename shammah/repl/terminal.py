@@ -9,6 +9,7 @@ from rich.text import Text
 
 from shammah import __version__
 from shammah.client import Client, place
+from shammah.config import ChatConfig
 from shammah.errors import ShammahError
 from shammah.paths import Paths
 from shammah.protocol import Comparison, JobEvent
@@ -19,7 +20,13 @@ from shammah.repl.chat import Chat
 from shammah.repl.completing import LineCompleter, sources
 from shammah.repl.drawing import Drawing
 from shammah.repl.notices import Notices
-from shammah.repl.prompts import ask_correction, choice_prompt, correction_prompt, turn_prompt
+from shammah.repl.prompts import (
+    Skipped,
+    ask_correction,
+    choice_prompt,
+    correction_prompt,
+    turn_prompt,
+)
 from shammah.repl.turn import Turns
 from shammah.repl.typing_ahead import typing_ahead
 from shammah.repl.views import Grid
@@ -33,11 +40,13 @@ class TerminalScreen:
 
     has_reader = True
 
-    def __init__(self, theme: str = "auto") -> None:
-        self._drawing = Drawing.on_terminal(theme)
+    def __init__(self, settings: ChatConfig) -> None:
+        self._drawing = Drawing.on_terminal(settings.theme)
+        self._vi = settings.keys == "vi"
+        self._proposed = ""
         self._console = self._drawing.console
         self.notices = Notices(self.say)
-        self._corrections = correction_prompt(self.try_editing)
+        self._corrections = correction_prompt(self.try_editing, vi=self._vi)
         self._choices = choice_prompt()
 
     def say(self, text: str) -> None:
@@ -74,7 +83,9 @@ class TerminalScreen:
 
     def ask_correction(self, answer: str, draft: Callable[[], str]) -> str:
         proposal = self._wait_for(draft)
-        self.say("What should the answer have been? (Enter accepts, Esc skips)")
+        key = "Ctrl-C" if self._vi else "Esc"
+        self.say(f"What should the answer have been? (Enter accepts, {key} skips)")
+        correction = ""
         try:
             with self.notices.above_prompt():
                 correction = ask_correction(
@@ -84,11 +95,24 @@ class TerminalScreen:
                     self._drawing.shown,
                     self.has_colours,
                 ).strip()
-        except (EOFError, KeyboardInterrupt):
-            correction = ""
+        except Skipped as skipped:
+            (typed,) = skipped.args
+            if typed.strip() not in ("", proposal.strip()):
+                self.propose(f"/fix {typed}")
+        except EOFError:
+            pass
         if not correction:
             self.say("kept as a draft, nothing is learned from it; /fix ANSWER completes it")
         return correction
+
+    def propose(self, line: str) -> None:
+        self._proposed = line
+
+    @property
+    def proposed(self) -> str:
+        """What the next prompt begins with, once."""
+        line, self._proposed = self._proposed, ""
+        return line
 
     @property
     def asker(self) -> TerminalScreen:
@@ -165,12 +189,13 @@ def run(chat: Chat, turns: Turns, screen: TerminalScreen, watch: JobWatch, paths
     watch.on_change(prompt.app.invalidate)
     watch.start()
     screen.say(f"shammah {__version__}: /help shows the commands, Ctrl-D leaves")
+    screen.say("mark an answer with /good, /medium or /critical, or Alt and the first letter")
     chat.catch_up()
     while not chat.leaving:
         watch.refresh()
         try:
             with screen.notices.above_prompt():
-                line = prompt.prompt()
+                line = prompt.prompt(default=screen.proposed)
         except KeyboardInterrupt:
             continue
         except EOFError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 from shammah.protocol import SaidView, SessionDetail, SessionView
-from shammah.wording import moment, one_line
+from shammah.wording import one_line
 
 _TITLE_LETTERS = 60
 
@@ -40,12 +41,17 @@ def as_json(session: SessionDetail) -> str:
 
 
 def as_markdown(session: SessionDetail) -> str:
-    parts = [f"# {title(session)}", f"Session {session.id}, {moment(session.created_at)} UTC."]
+    parts = [f"# {title(session)}", f"Session {session.id}, {_created(session)}."]
     if system := _system(session):
         parts += ["## System prompt", system]
     for one in session.said:
         parts += ["## Question", one.question, *_answer(one)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _created(session: SessionView) -> str:
+    """In UTC, as it is stored: who reads the document may be elsewhere."""
+    return f"{datetime.fromisoformat(session.created_at):%Y-%m-%d %H:%M %Z}"
 
 
 def _answer(one: SaidView) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +42,29 @@ class Grid:
     empty: str
 
 
-def help_on(groups: Sequence[tuple[str, Sequence[tuple[str, str]]]], word: str) -> str:
+#: As wide as the smallest terminal.
+_SHORT_COLUMNS = 80
+
+Groups = Sequence[tuple[str, Sequence[tuple[str, str]]]]
+
+
+def help_in_short(commands: Groups, keys: Sequence[tuple[str, str]]) -> str:
+    """What there is, on one small screen."""
+    width = max(len(heading) for heading, _ in commands) + 2
+    names = [
+        textwrap.fill(
+            " ".join(usage.split()[0] for usage, _ in rows),
+            _SHORT_COLUMNS,
+            initial_indent=f"{heading:<{width}}",
+            subsequent_indent=" " * width,
+        )
+        for heading, rows in commands
+    ]
+    more = "/help WORD tells what it does: /help train. /help all tells everything."
+    return "\n".join([*names, "", help_on([("Keys", keys)], ""), "", more])
+
+
+def help_on(groups: Groups, word: str) -> str:
     """What can be typed, with what it does; with a word only what has it."""
     width = max(len(usage) for _, rows in groups for usage, _ in rows) + 2
     parts = []
@@ -58,12 +81,11 @@ def help_on(groups: Sequence[tuple[str, Sequence[tuple[str, str]]]], word: str) 
 
 def examples(found: list[ExampleView]) -> Grid:
     return Grid(
-        headings=("id", "level", "weight", "status", "taught", "question", "target"),
+        headings=("id", "weight", "status", "taught", "question", "target"),
         rows=[
             (
                 str(example.id),
-                example.level,
-                str(example.weight),
+                f"{example.weight:>2} {example.level}",
                 example.status,
                 _taught(example),
                 one_line(example.question),
@@ -169,12 +191,13 @@ def sessions(found: list[SessionView], search: str = "") -> Grid:
 
 
 def jobs(found: list[JobView]) -> Grid:
+    several = len({job.base for job in found}) > 1
     return Grid(
-        headings=("id", "base", "mode", "cause", "state", "created", "result"),
+        headings=("id", *["base"] * several, "mode", "cause", "state", "created", "result"),
         rows=[
             (
                 str(job.id),
-                job.base,
+                *[job.base] * several,
                 job.mode,
                 job.cause,
                 job.state,
@@ -214,13 +237,14 @@ def job(found: JobView) -> str:
 
 
 def versions(found: list[VersionView]) -> Grid:
+    several = len({version.base for version in found}) > 1
     return Grid(
-        headings=("", "version", "base", "type", "size", "created", "result"),
+        headings=("", "version", *["base"] * several, "type", "size", "created", "result"),
         rows=[
             (
                 "*" if version.active else "",
                 str(version.number),
-                version.base,
+                *[version.base] * several,
                 version.quantization,
                 "pruned" if version.pruned_at else size(version.disk_bytes or version.size_bytes),
                 moment(version.created_at),

@@ -16,11 +16,6 @@ _NAMED_QUESTIONS = 3
 _QUESTION_LETTERS = 60
 
 
-def local_moment(iso: str | None) -> str:
-    """`2026-11-22 03:12`, by the clock of whoever reads it."""
-    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}" if iso else "unknown"
-
-
 def error_lines(error: ShammahError) -> list[str]:
     """The form in which every error is said."""
     return [f"error: {error.message}"] + ([f"hint: {error.hint}"] if error.hint else [])
@@ -58,17 +53,12 @@ def job_end(event: JobEvent) -> str | None:
     state = event.data.get("state")
     if event.kind != "state" or state is None or not JobState(state).is_final:
         return None
-    return job_sentence(
-        event.job_id,
-        JobState(state),
-        event.data.get("summary") or event.data.get("error") or "",
-        event.data.get("version"),
-    )
+    return _end(event.job_id, event.data.get("summary") or state)
 
 
 def job_view_end(job: JobView) -> str:
     """The same line from the job itself."""
-    return job_sentence(job.id, job.state, job.summary or job.error or "", job.version)
+    return _end(job.id, job.summary or job.state)
 
 
 def job_news(job: JobView, wrong: Sequence[str]) -> str:
@@ -86,13 +76,9 @@ def _clipped(text: str) -> str:
     return text if len(text) <= _QUESTION_LETTERS else text[: _QUESTION_LETTERS - 1] + "…"
 
 
-def job_sentence(job_id: int, state: JobState, summary: str, version: int | None) -> str:
-    """`job 3: learned 9 of 10; 1 still wrong (version 2 serves)`."""
-    if state is JobState.PROMOTED:
-        serves = f" (version {version} serves)" if version else ""
-        return f"job {job_id}: {summary or 'promoted'}{serves}"
-    outcome = "failed" if state is JobState.FAILED else f"was {state}"
-    return f"job {job_id} {outcome}" + (f": {summary}" if summary else "")
+def _end(job_id: int, summary: str) -> str:
+    """`job 3: learned 9 of 10; 1 still wrong. Version 2 answers now.`"""
+    return f"job {job_id}: {summary}"
 
 
 _PAUSED_FOR = {

@@ -21,22 +21,30 @@ class Events:
             event_id = self._connection.insert("job_events", row)
         return JobEvent(id=event_id, job_id=job_id, at=at, kind=kind, data=data)
 
-    def after(self, event_id: int, job_id: int | None = None, limit: int = -1) -> list[JobEvent]:
+    def after(self, event_id: int, job_id: int | None = None) -> list[JobEvent]:
         """Events with greater ids, oldest first, of one job or of all."""
         if job_id is None:
             rows = self._connection.rows(
-                "SELECT * FROM job_events WHERE id > ? ORDER BY id LIMIT ?",
-                event_id,
-                limit,
+                "SELECT * FROM job_events WHERE id > ? ORDER BY id", event_id
             )
         else:
             rows = self._connection.rows(
-                "SELECT * FROM job_events WHERE job_id = ? AND id > ? ORDER BY id LIMIT ?",
+                "SELECT * FROM job_events WHERE job_id = ? AND id > ? ORDER BY id",
                 job_id,
                 event_id,
-                limit,
             )
         return [_event(row) for row in rows]
+
+    def thin_out(self, job_id: int) -> None:
+        """Leave a job its changes of state, and the newest progress of each stage and each step."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "DELETE FROM job_events WHERE job_id = ? AND kind = 'progress' AND id NOT IN ("
+                "SELECT max(id) FROM job_events WHERE job_id = ? AND kind = 'progress' "
+                "GROUP BY json_extract(data, '$.stage'), json_extract(data, '$.step'))",
+                job_id,
+                job_id,
+            )
 
     def telling(self, job_id: int, before: int | None, limit: int) -> list[JobEvent]:
         """A job's changes of state and its training steps, newest first, of ids below `before`."""

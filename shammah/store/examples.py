@@ -156,6 +156,14 @@ class Examples:
         """Of those that wait or are outdated: how many were changed after the numbered change."""
         return int(self._connection.value(_COUNT_FRESH, active.version, change))
 
+    def in_order(self, ids: Collection[int]) -> list[Example]:
+        """Those examples, the one that was changed last at the end."""
+        places = ", ".join("?" * len(ids))
+        rows = self._connection.rows(
+            f"SELECT * FROM examples WHERE id IN ({places}) ORDER BY change", *ids
+        )
+        return [_example(row) for row in rows]
+
     def newest_change(self) -> int:
         """The number of the last change of any example; 0 before the first."""
         return int(self._connection.value(NEWEST_CHANGE))
@@ -217,17 +225,13 @@ class Examples:
             example = self.get(example_id)
             return self.save(replace(example, status=ExampleStatus.SUPERSEDED, superseded_by=by))
 
-    def list(self, status: ExampleStatus | None = None, limit: int = -1) -> list[Example]:
-        """Newest first; those that will never be taught only when asked for.
-
-        All of them with a limit below 0.
-        """
+    def list(self, status: ExampleStatus | None = None) -> list[Example]:
+        """Newest first; those that will never be taught only when asked for."""
         wanted = [status] if status else LISTED
         places = ", ".join("?" * len(wanted))
         rows = self._connection.rows(
-            f"SELECT * FROM examples WHERE status IN ({places}) ORDER BY id DESC LIMIT ?",
+            f"SELECT * FROM examples WHERE status IN ({places}) ORDER BY id DESC",
             *(one.value for one in wanted),
-            limit,
         )
         return [_example(row) for row in rows]
 

@@ -117,11 +117,16 @@ class Jobs:
         return bool(later)
 
     def update(self, job_id: int, **changes: Unpack[JobChanges]) -> Job:
-        """Change a job; times and stage follow from states and progress. Raises NotFound."""
+        """Change a job; times and stage follow from states and progress.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: the state is to change, but the job has ended.
+        """
         with self._connection.transaction():
             row = _changed_columns(changes)
             if "state" in changes:
-                row |= self._times(self.get(job_id), changes["state"])
+                row |= self._times(self.require_unfinished(job_id), changes["state"])
             if "progress" in changes or changes.get("state") in WORKING_STATES:
                 row["heartbeat_at"] = self._connection.now()
             if row:
@@ -169,7 +174,7 @@ class Jobs:
             "finished_at": now if state.is_final else None,
             "stage": stage.value if stage else None,
         }
-        if job.started_at is None and state is not JobState.QUEUED:
+        if job.started_at is None and state not in (JobState.QUEUED, JobState.PAUSED):
             newest = self._connection.value(NEWEST_CHANGE)
             times |= {"started_at": now, "tried_change": newest}
         return times

@@ -22,19 +22,22 @@ _SAID = """
     SELECT turns.*, CASE WHEN examples.status IN ('ready', 'held') THEN target END AS correction
     FROM session_turns JOIN turns ON turns.id = session_turns.turn_id
     LEFT JOIN examples ON examples.turn_id = turns.id AND examples.level <> 'good'
-    WHERE session_id = ? AND kept AND answer <> '' ORDER BY sequence
+    WHERE kept AND answer <> '' AND {which} ORDER BY sequence
 """
 
+#: `WHERE found.id = ?` behind it reaches the inner tables: only that session's turns are read.
 _SESSIONS = """
-    SELECT sessions.id, name, sessions.created_at, coalesce(exchanges, 0) AS exchanges,
-    coalesce(newest.created_at, sessions.created_at) AS updated_at,
+    SELECT found.id, name, found.created_at, exchanges,
+    coalesce(newest.created_at, found.created_at) AS updated_at,
     coalesce(json_extract(oldest.messages, '$[#-1].content'), '') AS opening
-    FROM sessions
-    LEFT JOIN (
-        SELECT session_id, count(*) AS exchanges, min(sequence) AS first, max(sequence) AS last
-        FROM session_turns JOIN turns ON turns.id = turn_id
-        WHERE kept AND answer <> '' GROUP BY session_id
-    ) ON session_id = sessions.id
+    FROM (
+        SELECT sessions.*, count(sequence) AS exchanges, min(sequence) AS first,
+        max(sequence) AS last
+        FROM sessions
+        LEFT JOIN session_turns ON session_id = sessions.id AND kept
+        LEFT JOIN turns ON turns.id = turn_id AND answer <> ''
+        GROUP BY sessions.id
+    ) AS found
     LEFT JOIN turns AS oldest ON oldest.sequence = first
     LEFT JOIN turns AS newest ON newest.sequence = last
 """
@@ -55,26 +58,30 @@ class Sessions:
 
     def get(self, session_id: int) -> Session:
         """Raises NotFound."""
-        row = self._connection.row(f"{_SESSIONS} WHERE sessions.id = ?", session_id)
-        if row is None:
-            raise NotFound(
-                f"no session {session_id}", hint="'shammah sessions list' shows those that are kept"
-            )
+        self.require(session_id)
+        [row] = self._connection.rows(f"{_SESSIONS} WHERE found.id = ?", session_id)
         return Session(**row)
 
     def knows(self, session_id: int) -> bool:
         return bool(self._connection.row("SELECT 1 FROM sessions WHERE id = ?", session_id))
 
+    def require(self, session_id: int) -> None:
+        """Raises NotFound."""
+        if not self.knows(session_id):
+            raise NotFound(
+                f"no session {session_id}", hint="'shammah sessions list' shows those that are kept"
+            )
+
     def list(self, limit: int = -1) -> list[Session]:
         """Those in which something was said, the newest first; all with a limit below 0."""
         rows = self._connection.rows(
-            f"{_SESSIONS} WHERE exchanges > 0 ORDER BY last DESC, sessions.id DESC LIMIT ?", limit
+            f"{_SESSIONS} WHERE exchanges > 0 ORDER BY last DESC, found.id DESC LIMIT ?", limit
         )
         return [Session(**row) for row in rows]
 
     def said(self, session_id: int) -> Sequence[Said]:
         """The conversation, oldest first."""
-        return [_said(row) for row in self._connection.rows(_SAID, session_id)]
+        return self._said("session_id = ?", session_id)
 
     def search(self, words: str) -> Sequence[tuple[Session, Said]]:
         """Sessions in which all the words were said in one exchange, each with the best such one.
@@ -96,10 +103,12 @@ class Sessions:
         best: dict[int, str] = {}
         for row in rows:
             best.setdefault(row["session_id"], row["turn_id"])
-        return [
-            (self.get(number), next(one for one in self.said(number) if one.id == turn_id))
-            for number, turn_id in best.items()
-        ]
+        shown = self._said(
+            "session_turns.turn_id IN (SELECT value FROM json_each(?))",
+            json.dumps(list(best.values())),
+        )
+        by_id = {one.id: one for one in shown}
+        return [(self.get(number), by_id[turn_id]) for number, turn_id in best.items()]
 
     def add_turn(self, session_id: int, turn_id: str) -> None:
         """Both must exist."""
@@ -110,7 +119,11 @@ class Sessions:
     def take_back(self, session_id: int, turn_id: str) -> None:
         """Take a turn out of the conversation. Raises NotFound where it is not in it."""
         with self._connection.transaction():
-            if all(row["id"] != turn_id for row in self._turns(session_id)):
+            if not self._connection.row(
+                "SELECT 1 FROM session_turns WHERE session_id = ? AND turn_id = ?",
+                session_id,
+                turn_id,
+            ):
                 raise NotFound(f"no answer {turn_id!r} in session {session_id}")
             self._connection.execute(
                 "UPDATE session_turns SET kept = 0 WHERE session_id = ? AND turn_id = ?",
@@ -121,7 +134,7 @@ class Sessions:
     def rename(self, session_id: int, name: str | None) -> Session:
         """Raises NotFound."""
         with self._connection.transaction():
-            self.get(session_id)
+            self.require(session_id)
             self._connection.update("sessions", session_id, {"name": name})
             return self.get(session_id)
 
@@ -131,7 +144,7 @@ class Sessions:
         Raises NotFound.
         """
         with self._connection.transaction():
-            self.get(session_id)
+            self.require(session_id)
             fork = self.add()
             for one in self.said(session_id)[:exchanges]:
                 self.add_turn(fork.id, one.id)
@@ -144,7 +157,7 @@ class Sessions:
         Raises NotFound.
         """
         with self._connection.transaction():
-            self.get(session_id)
+            self.require(session_id)
             own = [
                 row["id"]
                 for row in self._turns(session_id)
@@ -186,6 +199,10 @@ class Sessions:
             self._connection.execute(
                 "UPDATE turns SET messages = ? WHERE id = ?", example["messages"], turn_id
             )
+
+    def _said(self, which: str, parameter: int | str) -> Sequence[Said]:
+        rows = self._connection.rows(_SAID.format(which=which), parameter)
+        return [_said(row) for row in rows]
 
     def _turns(self, session_id: int) -> Sequence[dict[str, Any]]:
         return self._connection.rows(

@@ -77,13 +77,24 @@ class Tunings:
         return [(self._jobs.get(row["id"]), self.of_job(row["id"])) for row in rows]
 
     def cut(self, holds: Callable[[str], bool]) -> None:
-        """Remove what clients called a job where `holds` says so."""
-        for row in self._connection.rows(
-            "SELECT * FROM tunings WHERE metadata IS NOT NULL OR suffix IS NOT NULL"
-        ):
+        """Remove what clients called a job where `holds` says so.
+
+        The hash of the request and its key go with it: the hash would tell of the words.
+        """
+        for row in self._connection.rows("SELECT * FROM tunings"):
             labels = json.loads(row["metadata"] or "{}")
-            if any(map(holds, [row["suffix"] or "", *labels, *labels.values()])):
-                self._connection.update("tunings", row["id"], {"suffix": None, "metadata": None})
+            said = [row["suffix"] or "", row["idempotency_key"] or "", *labels, *labels.values()]
+            if any(map(holds, said)):
+                self._connection.update(
+                    "tunings",
+                    row["id"],
+                    {
+                        "suffix": None,
+                        "metadata": None,
+                        "request_sha256": "",
+                        "idempotency_key": None,
+                    },
+                )
 
 
 def _tuning(row: dict[str, Any]) -> Tuning:

@@ -19,6 +19,13 @@ from tests.running import TINY, Daemon, furnish, home_in
 GROWTH_BYTES = 64 << 20
 
 
+#: Before a command: as root, without the right to look into every process.
+PLAIN = ["setpriv", "--bounding-set", "-sys_ptrace"] if os.geteuid() == 0 else []
+
+#: A name of this machine, as its user writes it.
+NAME = "Host.docker.internal"
+
+
 @pytest.fixture(scope="package")
 def port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -31,8 +38,9 @@ def daemon(
 ) -> Iterator[Daemon]:
     paths = home_in(tmp_path_factory.mktemp("home") / "home")
     furnish(paths, tiny_ground, TINY)
-    daemon = Daemon(paths, {"SHAMMAH_DAEMON__PORT": str(port)})
-    daemon.start()
+    names = {"SHAMMAH_DAEMON__ALLOWED_HOSTS": f'["{NAME}"]'}
+    daemon = Daemon(paths, {"SHAMMAH_DAEMON__PORT": str(port)} | names)
+    daemon.start(PLAIN)
     with daemon.client as client:
         client.chat([{"role": "user", "content": "Hello"}], max_tokens=2)
     yield daemon

@@ -15,8 +15,8 @@ import pytest
 
 from shammah.client import Client, Port
 from shammah.errors import TooManyAttempts, Unauthorized
-from tests.abuse.conftest import as_nobody
-from tests.running import Daemon, scrubbed_environment
+from tests.abuse.conftest import NAME, PLAIN, as_nobody
+from tests.running import Daemon, scrubbed_environment, wait_for
 
 QUESTION = {"model": "shammah", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
 PATHS = ["/v1/models", "/api/status", "/openapi.json", "/docs", "/nowhere"]
@@ -86,7 +86,10 @@ def test_a_foreign_host_is_refused_even_with_the_token(friend: httpx.Client, hos
     assert friend.get("/health", headers={"Host": host}).status_code == 403
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:3000", "127.0.0.1", "[::1]:8741"])
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "localhost:3000", "127.0.0.1", "[::1]:8741", NAME, f"{NAME.lower()}:8741"],
+)
 def test_names_of_this_machine_are_let_in(friend: httpx.Client, host: str) -> None:
     assert friend.get("/api/status", headers={"Host": host}).status_code == 200
 
@@ -180,6 +183,23 @@ def test_the_command_line_prints_the_token_and_says_the_url(
     assert f"http://127.0.0.1:{port}/v1" in told.stderr
 
 
+def is_dumpable(pid: int) -> bool:
+    """Of one that is not, the kernel tells no user which file it runs: proc(5)."""
+    look = [*PLAIN, "readlink", f"/proc/{pid}/exe"]
+    return subprocess.run(look, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows whether")
 def test_processes_leave_no_core(process: psutil.Process) -> None:
+    with subprocess.Popen([*PLAIN, "sleep", "60"]) as other:
+        wait_for(lambda: is_dumpable(other.pid))
+        other.kill()
     for one in (process, *process.children()):
         assert one.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        assert not is_dumpable(one.pid), one.cmdline()
+
+
+def test_no_page_is_served_that_loads_from_elsewhere(friend: httpx.Client) -> None:
+    for path in ("/docs", "/redoc"):
+        assert friend.get(path).status_code == 404
+    assert friend.get("/openapi.json").status_code == 200

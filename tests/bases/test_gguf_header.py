@@ -9,14 +9,9 @@ from gguf import GGUFReader, GGUFWriter
 
 from shammah.bases.gguf_header import ArrayField, encode_field, encode_header, read_header
 from shammah.errors import BaseModelError
-from tests.tiny import embedded_gguf, tiny_gguf
+from tests.tiny import embedded_gguf
 
 PREFIX_BYTES = 24
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_gguf("llama", tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
@@ -74,14 +69,14 @@ def test_an_encoded_field_is_read_as_a_number(small: Path, tmp_path: Path) -> No
     assert read_header(again).integer("block_count") == 2
 
 
-def test_a_complete_file_is_accepted(tiny: Path) -> None:
-    read_header(tiny).check_complete()
+def test_a_complete_file_is_accepted(tiny_base: Path) -> None:
+    read_header(tiny_base).check_complete()
 
 
 def test_a_file_shorter_than_its_tensors_is_refused_with_both_sizes(
-    tiny: Path, tmp_path: Path
+    tiny_base: Path, tmp_path: Path
 ) -> None:
-    whole = tiny.read_bytes()
+    whole = tiny_base.read_bytes()
     short = tmp_path / "short.gguf"
     short.write_bytes(whole[:-40])
     header = read_header(short)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +18,17 @@ from shammah.protocol import (
     FeedbackReceipt,
     ForgetReceipt,
     InboxItem,
+    JobEvent,
     JobView,
     PruneReceipt,
     Status,
+    StepView,
     VersionView,
     WhyView,
 )
+from shammah.records import Job, JobState
+from shammah_daemon.outcome import summary_of
+from tests.cli.fake.shammah_daemon.app import NOW, STAGES, State
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shammah
@@ -29,8 +36,36 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(60)
 
 
-def test_ask_starts_the_daemon_and_prints_the_answer_alone(shammah: Shammah) -> None:
-    done = shammah("ask", "why?")
+@pytest.mark.parametrize(
+    ("arguments", "stdout"),
+    [
+        (("ask", "why?"), "answer 0 to why?\n"),
+        (("feedback", "critical"), "recorded as critical, weight 10; 10 missing\n"),
+        (("train",), "job 1 is queued\n"),
+        (("model", "use", "fake", "--now"), "fake serves now\n"),
+        (("config", "get", "learning.rank"), "16\n"),
+    ],
+)
+def test_the_real_command_does_what_it_does_here(
+    shammah: Shammah, process: Shammah, arguments: tuple[str, ...], stdout: str
+) -> None:
+    shammah("ask", "what?")
+    done = process(*arguments)
+    assert (done.stdout, done.stderr, done.returncode) == (stdout, "", 0)
+
+
+@pytest.mark.parametrize("outcome", [JobState.PROMOTED, JobState.REJECTED, JobState.CANCELLED])
+def test_the_stand_in_says_the_daemons_sentences(
+    shammah: Shammah, stand_in: State, outcome: JobState
+) -> None:
+    stand_in.outcome = outcome
+    found = json.loads(shammah("train", "--wait", "--json").stdout)
+    known = {field.name: found[field.name] for field in fields(Job) if field.name in found}
+    assert found["summary"] == summary_of(Job(**known)) != ""
+
+
+def test_ask_starts_the_daemon_and_prints_the_answer_alone(process: Shammah) -> None:
+    done = process("ask", "why?")
     assert done.stdout == "answer 0 to why?\n"
     assert done.returncode == 0
 
@@ -152,7 +187,7 @@ def test_an_editor_that_fails_changes_nothing(
     assert "target:   because" in shammah("examples", "show", "1").stdout
 
 
-def test_review_without_a_terminal_lists_what_waits(shammah: Shammah) -> None:
+def test_review_without_a_terminal_lists_what_waits(shammah: Shammah, process: Shammah) -> None:
     shammah("ask", "why?")
     assert "nothing waits for you" in shammah("examples", "review").stderr
     shammah("feedback", "critical")
@@ -162,15 +197,21 @@ def test_review_without_a_terminal_lists_what_waits(shammah: Shammah) -> None:
         "why?",
     ]
     assert "1 draft (/review" in shammah("status").stdout
-    assert "draft" in shammah(stdin="/review\n").stdout
+    assert "draft" in process(stdin="/review\n").stdout
+
+
+def teach(shammah: Shammah) -> None:
+    shammah("ask", "why?")
+    shammah("feedback", "good")
+    shammah("train", "--wait")
 
 
 def test_forget_now_waits_and_keeps_the_older_versions_unless_told(shammah: Shammah) -> None:
-    shammah(stdin="why?\n/good\n/train --wait\n")
+    teach(shammah)
     done = shammah("examples", "forget", "1", "--now")
     assert done.stdout.splitlines() == [
         "example 1 is forgotten",
-        "job 2: learned 9 of 10; 1 still wrong (version 2 serves)",
+        "job 2: learned 9 of 10; 1 still wrong. Version 2 answers now.",
     ]
     assert "'shammah versions delete 1' removes them" in done.stderr
     assert shammah("versions", "show", "1").returncode == 0
@@ -179,7 +220,7 @@ def test_forget_now_waits_and_keeps_the_older_versions_unless_told(shammah: Sham
 
 
 def test_forget_yes_deletes_the_versions_that_know_it(shammah: Shammah) -> None:
-    shammah(stdin="why?\n/good\n/train --wait\n")
+    teach(shammah)
     done = shammah("examples", "forget", "1", "--now", "--yes", "--json")
     assert ForgetReceipt.model_validate_json(done.stdout).versions == [1]
     assert "deleted version 1" in done.stderr
@@ -195,7 +236,7 @@ def test_a_table_in_a_pipe_is_not_cropped(shammah: Shammah) -> None:
 
 def test_train_wait_says_progress_on_stderr_and_the_result_on_stdout(shammah: Shammah) -> None:
     done = shammah("train", "--wait")
-    assert done.stdout == "job 1: learned 9 of 10; 1 still wrong (version 1 serves)\n"
+    assert done.stdout == "job 1: learned 9 of 10; 1 still wrong. Version 1 answers now.\n"
     assert done.stderr.splitlines() == [
         "job 1: training",
         "job 1: merging",
@@ -205,10 +246,8 @@ def test_train_wait_says_progress_on_stderr_and_the_result_on_stdout(shammah: Sh
     assert done.returncode == 0
 
 
-def test_train_wait_fails_when_the_gate_rejects(
-    shammah: Shammah, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
+def test_train_wait_fails_when_the_gate_rejects(shammah: Shammah, stand_in: State) -> None:
+    stand_in.outcome = JobState.REJECTED
     done = shammah("train", "--wait", "--json")
     assert JobView.model_validate_json(done.stdout).state == "rejected"
     assert "error: job 1 has not promoted a version: rejected" in done.stderr
@@ -246,7 +285,8 @@ def test_train_without_wait_returns_at_once(shammah: Shammah) -> None:
 
 
 def test_a_version_is_shown_as_a_page(shammah: Shammah, tmp_path: Path) -> None:
-    shammah(stdin="<b>why</b> & where?\n/good\n")
+    shammah("ask", "<b>why</b> & where?")
+    shammah("feedback", "good")
     shammah("train", "--wait")
     file = tmp_path / "report.html"
     done = shammah("versions", "show", "1", "--html", str(file))
@@ -258,9 +298,9 @@ def test_a_version_is_shown_as_a_page(shammah: Shammah, tmp_path: Path) -> None:
 
 
 def test_a_rejected_job_is_shown_as_a_page(
-    shammah: Shammah, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shammah: Shammah, stand_in: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
+    stand_in.outcome = JobState.REJECTED
     shammah("train", "--wait")
     monkeypatch.chdir(tmp_path)
     assert shammah("jobs", "show", "1", "--html").stdout == "shammah-job-1.html\n"
@@ -285,20 +325,45 @@ def test_a_page_that_cannot_be_is_refused(
     assert problem in done.stderr
 
 
-def test_a_job_without_a_report_has_no_page(
-    shammah: Shammah, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FAKE_STAGE_SECONDS", "30")
+def test_a_job_without_a_report_has_no_page(shammah: Shammah, stand_in: State) -> None:
+    stand_in.stage_seconds = 30
     shammah("train")
     done = shammah("jobs", "show", "1", "--html")
     assert (done.returncode, done.stdout) == (2, "")
     assert "job 1 has no report" in done.stderr
 
 
-def test_a_job_is_cancelled(shammah: Shammah, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_STAGE_SECONDS", "30")
+def test_a_job_is_cancelled(shammah: Shammah, stand_in: State) -> None:
+    stand_in.stage_seconds = 30
     shammah("train")
-    assert shammah("jobs", "cancel", "1").stdout == "job 1 was cancelled\n"
+    assert shammah("jobs", "cancel", "1").stdout == "job 1: The lesson was cancelled.\n"
+
+
+def test_the_log_of_a_job_has_its_states_with_their_times_and_its_steps(shammah: Shammah) -> None:
+    shammah("train", "--wait")
+    at = f"{datetime.fromisoformat(NOW).astimezone():%Y-%m-%d %H:%M:%S}"
+    assert shammah("jobs", "logs", "1").stdout.splitlines() == [
+        f"{at} training",
+        f"{'':19} step 1 · loss 1 · nll 1 · kl 0",
+        f"{'':19} step 2 · loss 0.5 · nll 0.5 · kl 0",
+        f"{at} merging",
+        f"{at} quantizing",
+        f"{at} judging",
+        f"{at} promoted: learned 9 of 10; 1 still wrong. Version 1 answers now.",
+    ]
+
+
+def test_the_log_of_a_job_is_followed_to_its_end(shammah: Shammah, stand_in: State) -> None:
+    stand_in.stage_seconds = 0.3
+    shammah("train")
+    stopped = shammah("jobs", "logs", "1", "--json").stdout.splitlines()
+    lines = shammah("jobs", "logs", "1", "--follow", "--json").stdout.splitlines()
+    events = [JobEvent.model_validate_json(line) for line in lines if '"kind"' in line]
+    steps = [StepView.model_validate_json(line) for line in lines if '"step"' in line]
+    assert [event.data["state"] for event in events] == [*STAGES, "promoted"]
+    assert [step.step for step in steps] == [1, 2]
+    assert lines[: len(stopped)] == stopped
+    assert len(stopped) < len(lines) == len(events) + len(steps)
 
 
 def test_rollback_serves_the_version_before(shammah: Shammah) -> None:
@@ -326,7 +391,6 @@ def test_versions_are_pruned_after_a_word(shammah: Shammah) -> None:
 
 
 def test_an_unknown_record_fails_with_its_id(shammah: Shammah) -> None:
-    shammah("daemon", "start")
     for noun in ("examples", "jobs", "versions"):
         done = shammah(noun, "show", "7")
         assert (done.returncode, done.stdout) == (1, "")
@@ -350,7 +414,10 @@ def test_an_unknown_record_fails_with_its_id(shammah: Shammah) -> None:
 def test_json_is_exactly_the_protocols_models(
     shammah: Shammah, arguments: tuple[str, ...], model: type[BaseModel]
 ) -> None:
-    shammah(stdin="how?\n/critical\nwhy?\n/good\n/train\n")
+    for question, level in (("how?", "critical"), ("why?", "good")):
+        shammah("ask", question)
+        shammah("feedback", level)
+    shammah("train")
     data = json.loads(shammah(*arguments, "--json").stdout)
     for item in data if isinstance(data, list) else [data]:
         assert model.model_validate(item).model_dump(mode="json") == item
@@ -358,12 +425,19 @@ def test_json_is_exactly_the_protocols_models(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("status",), ("jobs", "list"), ("versions", "list"), ("examples", "list"), ("daemon", "stop")],
+    [
+        ("status",),
+        ("jobs", "list"),
+        ("versions", "list"),
+        ("examples", "list"),
+        ("sessions", "list"),
+        ("daemon", "stop"),
+    ],
 )
 def test_without_a_daemon_a_look_fails_with_3(
-    shammah: Shammah, paths: Paths, arguments: tuple[str, ...]
+    process: Shammah, paths: Paths, arguments: tuple[str, ...]
 ) -> None:
-    done = shammah(*arguments)
+    done = process(*arguments)
     assert done.returncode == 3
     assert done.stderr.startswith(f"error: no daemon answers on {paths.socket}\nhint: start it")
 
@@ -379,6 +453,42 @@ def test_config_is_set_and_got_without_a_daemon(shammah: Shammah) -> None:
     assert shammah("config", "set", "learning.rank", "8").returncode == 0
     assert shammah("config", "get", "learning.rank").stdout == "8\n"
     assert json.loads(shammah("config", "list", "--json").stdout)["learning.rank"] == 8
+
+
+def test_values_are_printed_as_they_are_set(shammah: Shammah) -> None:
+    ladder = '["Q5_K_M", "Q8_0"]'
+    assert shammah("config", "set", "gate.quantizations", ladder).returncode == 0
+    assert shammah("config", "get", "gate.quantizations").stdout == f"{ladder}\n"
+    assert f"  {ladder}  " in shammah("config", "list").stdout
+    assert shammah("config", "get", "learning.inject").stdout == "true\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("chat.keys", "vi", "chat.keys = vi; the next chat uses it\n"),
+        (
+            "chat.max_tokens",
+            "9",
+            "chat.max_tokens = 9; 'shammah daemon restart' makes it take effect\n",
+        ),
+    ],
+)
+def test_it_is_said_when_a_setting_takes_effect(
+    shammah: Shammah, key: str, value: str, said: str
+) -> None:
+    assert shammah("config", "set", key, value).stderr == said
+
+
+@pytest.mark.parametrize(
+    ("more", "what"), [((), "everything"), (("--no-models",), "everything but the versions")]
+)
+def test_what_a_backup_holds_is_said(
+    shammah: Shammah, tmp_path: Path, more: tuple[str, ...], what: str
+) -> None:
+    file = tmp_path / "backup"
+    done = shammah("backup", str(file), *more)
+    assert done.stderr.endswith(f"{file} holds {what} (0.0 MB): keep it to yourself\n")
 
 
 @pytest.mark.parametrize("arguments", [("get", "no.key"), ("set", "learning.rank", "0")])
@@ -401,8 +511,8 @@ def test_an_unwritable_home_is_named(
     assert "Traceback" not in done.stderr
 
 
-def test_a_job_is_paused_and_resumed(shammah: Shammah, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_STAGE_SECONDS", "30")
+def test_a_job_is_paused_and_resumed(shammah: Shammah, stand_in: State) -> None:
+    stand_in.stage_seconds = 30
     shammah("train")
     assert "shammah jobs resume 1" in shammah("jobs", "pause", "1").stdout
     assert "paused" in shammah("status").stdout

@@ -32,8 +32,8 @@ def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     return int(done.value.code or 0)
 
 
-def test_version(shammah: Shammah) -> None:
-    assert shammah("--version").stdout == f"shammah {__version__}\n"
+def test_version(process: Shammah) -> None:
+    assert process("--version").stdout == f"shammah {__version__}\n"
 
 
 def test_an_unexpected_error_is_said_in_one_line_and_logged(
@@ -54,8 +54,8 @@ def test_an_interrupt_ends_with_130(
     assert capsys.readouterr().err == ""
 
 
-def test_ctrl_c_in_the_middle_of_an_answer_ends_with_130(shammah: Shammah) -> None:
-    shammah("daemon", "start")
+@pytest.mark.usefixtures("stand_in")
+def test_ctrl_c_in_the_middle_of_an_answer_ends_with_130() -> None:
     with subprocess.Popen(
         [*COMMAND, "ask", "slow"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as asking:
@@ -65,8 +65,8 @@ def test_ctrl_c_in_the_middle_of_an_answer_ends_with_130(shammah: Shammah) -> No
         assert asking.wait(5) == 130
 
 
-def test_a_reader_that_goes_away_is_no_noise(shammah: Shammah) -> None:
-    shammah("daemon", "start")
+@pytest.mark.usefixtures("stand_in")
+def test_a_reader_that_goes_away_is_no_noise() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:

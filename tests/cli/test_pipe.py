@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+
+from shammah.records import JobState
+from tests.cli.fake.shammah_daemon.app import State
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shammah
 
 pytestmark = pytest.mark.timeout(60)
 
+Pipe = Callable[[str], subprocess.CompletedProcess[str]]
 
-def test_answers_go_to_stdout_and_receipts_to_stderr(shammah: Shammah) -> None:
-    done = shammah(stdin="why?\n/critical\n/fix because\n")
+
+@pytest.fixture
+def pipe(stand_in: State, process: Shammah) -> Pipe:
+    """Chats with the stand-in: a turn a line."""
+    return lambda lines: process(stdin=lines)
+
+
+def test_answers_go_to_stdout_and_receipts_to_stderr(pipe: Pipe) -> None:
+    done = pipe("why?\n/critical\n/fix because\n")
     assert done.stdout == "answer 0 to why?\n"
     assert done.stderr.splitlines() == [
         "recorded as critical, weight 10; 10 missing",
@@ -23,42 +36,41 @@ def test_answers_go_to_stdout_and_receipts_to_stderr(shammah: Shammah) -> None:
     assert done.returncode == 0
 
 
-def test_the_conversation_goes_on_from_the_correction(shammah: Shammah) -> None:
-    done = shammah(stdin="why?\n/critical\n/fix because\nhistory\n")
+def test_the_conversation_goes_on_from_the_correction(pipe: Pipe) -> None:
+    done = pipe("why?\n/critical\n/fix because\nhistory\n")
     assert json.loads(done.stdout.splitlines()[-1]) == ["why?", "because"]
 
 
-def test_train_wait_waits_and_says_the_summary_once(shammah: Shammah) -> None:
-    done = shammah(stdin="/train --wait\nwhy?\n")
+def test_train_wait_waits_and_says_the_summary_once(pipe: Pipe) -> None:
+    done = pipe("/train --wait\nwhy?\n")
     assert done.stdout == "answer 1 to why?\n"
-    assert done.stderr.count("job 1: learned 9 of 10; 1 still wrong (version 1 serves)") == 1
+    assert done.stderr.count("job 1: learned 9 of 10; 1 still wrong. Version 1 answers now.") == 1
 
 
-def test_train_quick_asks_for_a_quick_job(shammah: Shammah) -> None:
-    done = shammah(stdin="/train quick --wait\n/train slow\n")
+def test_train_quick_asks_for_a_quick_job(pipe: Pipe, shammah: Shammah) -> None:
+    done = pipe("/train quick --wait\n/train slow\n")
     assert "hint: say /train [quick] [--wait]" in done.stderr
     assert json.loads(shammah("jobs", "show", "1", "--json").stdout)["mode"] == "quick"
 
 
-def test_a_comparison_is_shown_and_a_blind_one_refused(shammah: Shammah) -> None:
-    done = shammah(stdin="/compare why?\n/compare --blind why?\n")
+def test_a_comparison_is_shown_and_a_blind_one_refused(pipe: Pipe) -> None:
+    done = pipe("/compare why?\n/compare --blind why?\n")
     assert "answer 0 to why?" in done.stdout
     assert "answer 1 to why?" in done.stdout
     assert "a blind comparison needs a terminal" in done.stderr
 
 
-def test_a_rejected_job_that_was_waited_for_is_a_failed_turn(
-    shammah: Shammah, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
-    done = shammah(stdin="/train --wait\nwhy?\n")
-    assert "error: job 1 was rejected: learned 9 of 10; 1 still wrong" in done.stderr
+def test_a_rejected_job_that_was_waited_for_is_a_failed_turn(pipe: Pipe, stand_in: State) -> None:
+    stand_in.outcome = JobState.REJECTED
+    done = pipe("/train --wait\nwhy?\n")
+    rejected = "job 1: The lesson was rejected, the active version stays: 9 of 10 answers hold."
+    assert f"error: {rejected}" in done.stderr
     assert done.stdout == "answer 0 to why?\n"
     assert done.returncode == 1
 
 
-def test_lines_after_a_failed_turn_still_run_and_the_exit_code_is_1(shammah: Shammah) -> None:
-    done = shammah(stdin="crash\n/critcal\nwhy?\n")
+def test_lines_after_a_failed_turn_still_run_and_the_exit_code_is_1(pipe: Pipe) -> None:
+    done = pipe("crash\n/critcal\nwhy?\n")
     assert done.stdout == "answer 0\nanswer 0 to why?\n"
     assert done.stderr == (
         "error: the engine ended while it answered\nhint: again\n"
@@ -68,86 +80,85 @@ def test_lines_after_a_failed_turn_still_run_and_the_exit_code_is_1(shammah: Sha
     assert done.returncode == 1
 
 
-def test_a_daemon_that_is_lost_is_started_again_for_the_next_line(shammah: Shammah) -> None:
-    done = shammah(stdin="die\nwhy?\n")
+def test_a_daemon_that_is_lost_is_started_again_for_the_next_line(process: Shammah) -> None:
+    done = process(stdin="die\nwhy?\n")
     assert "error: no daemon answers on" in done.stderr
     assert done.stdout == "answer 0\nanswer 0 to why?\n"
     assert done.returncode == 1
 
 
-def test_feedback_before_any_answer_is_refused(shammah: Shammah) -> None:
-    done = shammah(stdin="/critical\n")
+def test_feedback_before_any_answer_is_refused(pipe: Pipe) -> None:
+    done = pipe("/critical\n")
     assert done.stderr == "error: there is no answer to judge yet\nhint: ask something first\n"
 
 
-def test_a_part_of_an_answer_is_not_taken_as_good(shammah: Shammah) -> None:
-    done = shammah(stdin="crash\n/good\n")
+def test_a_part_of_an_answer_is_not_taken_as_good(pipe: Pipe, shammah: Shammah) -> None:
+    done = pipe("crash\n/good\n")
     assert "error: the last answer is only a part\nhint: /retry gives a whole one" in done.stderr
     assert shammah("examples", "list").stdout == ""
 
 
-def test_a_correction_never_becomes_the_target_of_an_older_question(shammah: Shammah) -> None:
-    done = shammah(stdin="one\n/critical\ntwo\n/fix right for two\n")
+def test_a_correction_never_becomes_the_target_of_an_older_question(
+    pipe: Pipe, shammah: Shammah
+) -> None:
+    done = pipe("one\n/critical\ntwo\n/fix right for two\n")
     assert "error: the last answer has no feedback yet" in done.stderr
     assert "right for two" not in shammah("examples", "list").stdout
 
 
-def test_an_empty_correction_is_refused(shammah: Shammah) -> None:
-    assert "error: the correction is empty" in shammah(stdin="why?\n/critical\n/fix \n").stderr
+def test_an_empty_correction_is_refused(pipe: Pipe) -> None:
+    assert "error: the correction is empty" in pipe("why?\n/critical\n/fix \n").stderr
 
 
-def test_retry_takes_the_place_of_the_last_answer(shammah: Shammah) -> None:
-    done = shammah(stdin="why?\n/retry\nhistory\n")
+def test_retry_takes_the_place_of_the_last_answer(pipe: Pipe) -> None:
+    done = pipe("why?\n/retry\nhistory\n")
     retried = "answer 0 to why? (temperature 0.7)"
     assert done.stdout.splitlines()[1] == retried
     assert json.loads(done.stdout.splitlines()[2]) == ["why?", retried]
 
 
-def test_the_system_prompt_is_sent_and_removed(shammah: Shammah) -> None:
-    done = shammah(stdin="/system be brief\nhistory\n/clear\n/system -\nhistory\n")
+def test_the_system_prompt_is_sent_and_removed(pipe: Pipe) -> None:
+    done = pipe("/system be brief\nhistory\n/clear\n/system -\nhistory\n")
     assert done.stdout == '["be brief"]\n[]\n'
 
 
-def test_a_correction_that_helped_is_said_and_why_shows_it(shammah: Shammah) -> None:
-    done = shammah(stdin="why?\n/critical\n/fix because\nhelped\n/why\n")
+def test_a_correction_that_helped_is_said_and_why_shows_it(pipe: Pipe) -> None:
+    done = pipe("why?\n/critical\n/fix because\nhelped\n/why\n")
     assert "your correction helped: example 1, not learned yet (/why)" in done.stderr
     assert "because" in done.stdout
 
 
-def test_why_before_any_answer_is_refused(shammah: Shammah) -> None:
-    assert (
-        shammah(stdin="/why\n").stderr
-        == "error: there is no answer yet\nhint: ask something first\n"
-    )
+def test_why_before_any_answer_is_refused(pipe: Pipe) -> None:
+    assert pipe("/why\n").stderr == "error: there is no answer yet\nhint: ask something first\n"
 
 
-def test_quit_ends_before_the_rest(shammah: Shammah) -> None:
-    assert shammah(stdin="one\n/quit\ntwo\n").stdout == "answer 0 to one\n"
+def test_quit_ends_before_the_rest(pipe: Pipe) -> None:
+    assert pipe("one\n/quit\ntwo\n").stdout == "answer 0 to one\n"
 
 
-def test_a_full_context_is_said(shammah: Shammah) -> None:
-    assert "2 oldest messages left out" in shammah(stdin="long\n").stderr
+def test_a_full_context_is_said(pipe: Pipe) -> None:
+    assert "2 oldest messages left out" in pipe("long\n").stderr
 
 
-def test_what_is_forgotten_is_not_asked_with_again(shammah: Shammah) -> None:
-    done = shammah(stdin="one\ntwo\n/good\n/forget 1\nhistory\n")
+def test_what_is_forgotten_is_not_asked_with_again(pipe: Pipe) -> None:
+    done = pipe("one\ntwo\n/good\n/forget 1\nhistory\n")
     assert json.loads(done.stdout.splitlines()[-1]) == ["one", "answer 0 to one"]
     assert "example 1 is forgotten" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", ["", "one", "1 --later"])
-def test_forget_takes_a_number(shammah: Shammah, arguments: str) -> None:
-    done = shammah(stdin=f"/forget {arguments}\n")
+def test_forget_takes_a_number(pipe: Pipe, arguments: str) -> None:
+    done = pipe(f"/forget {arguments}\n")
     assert done.returncode == 1
     assert "error: /forget does not take" in done.stderr
 
 
-def test_answers_are_plain_text(shammah: Shammah) -> None:
-    assert shammah(stdin="markdown\n").stdout == "# Title\n\nsome **bold** text\n\n- one\n- two\n"
+def test_answers_are_plain_text(pipe: Pipe) -> None:
+    assert pipe("markdown\n").stdout == "# Title\n\nsome **bold** text\n\n- one\n- two\n"
 
 
 @pytest.mark.parametrize("command", ["/help", "/status", "/versions"])
-def test_what_is_asked_to_be_seen_goes_to_stdout(shammah: Shammah, command: str) -> None:
-    done = shammah(stdin=f"{command}\n")
+def test_what_is_asked_to_be_seen_goes_to_stdout(pipe: Pipe, command: str) -> None:
+    done = pipe(f"{command}\n")
     assert done.stdout
     assert (done.stderr, done.returncode) == ("", 0)

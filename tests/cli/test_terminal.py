@@ -6,11 +6,15 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pexpect
 import pytest
 
 from shammah.paths import Paths
+from shammah.records import JobState
+from tests.cli.fake.shammah_daemon.app import State
 from tests.terminal import (
     CTRL_C,
     CTRL_R,
@@ -52,7 +56,7 @@ def start(paths: Paths) -> Iterator[Callable[[], Terminal]]:
 
 
 @pytest.fixture
-def chat(start: Callable[[], Terminal]) -> Terminal:
+def chat(stand_in: State, start: Callable[[], Terminal]) -> Terminal:
     return start()
 
 
@@ -83,16 +87,6 @@ def test_what_a_model_says_cannot_steer_the_terminal(chat: Terminal) -> None:
     chat.expect(r"before\[2Jafter")
 
 
-def test_ctrl_c_stops_the_answer_and_keeps_the_part(chat: Terminal) -> None:
-    chat.send("slow" + ENTER)
-    chat.expect("word3")
-    chat.send(CTRL_C)
-    chat.expect("stopped")
-    chat.expect("more until")
-    chat.send("history" + ENTER)
-    chat.expect(r'\["slow", "word0 word1')
-
-
 def test_ctrl_c_at_the_prompt_clears_the_line(chat: Terminal) -> None:
     chat.send("wrong words")
     chat.expect("wrong words")
@@ -111,18 +105,6 @@ def test_an_accepted_draft_becomes_the_correction_and_the_answer(chat: Terminal)
     chat.expect("9 more until")
     chat.send("history" + ENTER)
     chat.expect(r'\["why\?", "better answer 0 to why\?"\]')
-
-
-def test_a_draft_is_edited(chat: Terminal) -> None:
-    chat.send("why?" + ENTER)
-    chat.expect("more until")
-    chat.send("/medium" + ENTER)
-    chat.expect("better answer 0 to why")
-    chat.send(" indeed" + ENTER)
-    chat.expect("9 missing")
-    chat.expect("9 more until")
-    chat.send("history" + ENTER)
-    chat.expect(r'"better answer 0 to why\? indeed"')
 
 
 @pytest.mark.parametrize("key", [ESCAPE, CTRL_C])
@@ -153,6 +135,7 @@ def test_commands_are_completed_with_their_descriptions(chat: Terminal) -> None:
     chat.expect("the last answer is badly wrong")
 
 
+@pytest.mark.usefixtures("stand_in")
 def test_the_history_is_searched_and_private(start: Callable[[], Terminal], paths: Paths) -> None:
     first = start()
     first.send("a memorable question" + ENTER)
@@ -173,39 +156,45 @@ def test_the_end_of_a_job_is_told_without_disturbing_what_is_typed(
     chat.send("half a ques")
     chat.expect("half a ques")
     shammah("train", "--wait")
-    chat.expect(r"job 1: learned 9 of 10; 1 still wrong \(version 1 serves\)")
+    chat.expect(r"job 1: learned 9 of 10; 1 still wrong\. Version 1 answers now\.")
     chat.expect("version 1 · 10 more")
     chat.send("tion" + ENTER)
     chat.expect("answer 1 to half a question")
 
 
 def test_a_job_that_ended_meanwhile_is_told_at_the_next_start_and_not_again(
-    start: Callable[[], Terminal], shammah: Shammah, monkeypatch: pytest.MonkeyPatch
+    stand_in: State, start: Callable[[], Terminal], shammah: Shammah
 ) -> None:
-    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
-    shammah(stdin="first?\n/good\nsecond?\n/good\n/train\n")
+    stand_in.outcome = JobState.REJECTED
+    for question in ("first?", "second?"):
+        shammah("ask", question)
+        shammah("feedback", "good")
+    shammah("train")
     wait_for_end(shammah)
     first = start()
-    assert "job 1 was rejected" in first.before
+    assert "job 1: The lesson was rejected" in first.before
     assert "still wrong: second? (shammah jobs show 1 --html)" in first.before
     leave(first)
     assert "job 1" not in start().before
 
 
 def test_what_was_waited_for_is_not_told_again(
-    start: Callable[[], Terminal], shammah: Shammah, monkeypatch: pytest.MonkeyPatch
+    stand_in: State, start: Callable[[], Terminal], shammah: Shammah
 ) -> None:
-    monkeypatch.setenv("FAKE_JOB_OUTCOME", "rejected")
+    stand_in.outcome = JobState.REJECTED
     shammah("train", "--wait")
     assert "job 1" not in start().before
 
 
-def test_jobs_are_told_after_the_daemon_restarted(chat: Terminal, shammah: Shammah) -> None:
-    shammah("daemon", "stop")
+def test_jobs_are_told_after_the_daemon_restarted(
+    start: Callable[[], Terminal], process: Shammah
+) -> None:
+    chat = start()
+    process("daemon", "stop")
     chat.expect("no daemon")
-    shammah("daemon", "start")
+    process("daemon", "start")
     chat.expect("10.*more.*until")  # only the cells that change are drawn
-    shammah("train", "--wait")
+    process("train", "--wait")
     chat.expect("job 1: learned 9 of 10")
 
 
@@ -217,6 +206,7 @@ def test_an_engine_crash_leaves_the_prompt(chat: Terminal) -> None:
     chat.expect("answer 0 to why")
 
 
+@pytest.mark.usefixtures("stand_in")
 def test_no_color_is_respected(
     start: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +283,9 @@ def test_a_blind_comparison_hides_the_names_until_the_vote(
 def test_forget_asks_first_and_then_about_the_versions_that_know_it(
     chat: Terminal, shammah: Shammah
 ) -> None:
-    shammah(stdin="why?\n/good\n/train --wait\n")
+    shammah("ask", "why?")
+    shammah("feedback", "good")
+    shammah("train", "--wait")
     chat.send("/forget 1" + ENTER)
     chat.expect("forget it for ever")
     chat.send("n" + ENTER)
@@ -303,8 +295,21 @@ def test_forget_asks_first_and_then_about_the_versions_that_know_it(
     chat.expect("forget it for ever")
     chat.send("y" + ENTER)
     chat.expect("example 1 is forgotten")
-    chat.expect("version 2 serves")
+    chat.expect("Version 2 answers now")
     chat.expect("delete them")
     chat.send("y" + ENTER)
     chat.expect("deleted version 1")
     assert shammah("versions", "show", "1").returncode == 1
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_what_there_is_to_remark_is_said_below_the_answer(tmp_path: Path) -> None:
+    remarks = tmp_path / "stderr"
+    ask = f"{sys.executable} -m shammah.cli ask"
+    script = f"{ask} helped; {ask} long 2>{remarks}"
+    asking = Terminal("/bin/sh", ["-c", script], encoding="utf-8", timeout=15)
+    asking.expect(r"answer 0 to helped\s+your correction helped")
+    asking.expect("answer 0 to long")
+    asking.expect(pexpect.EOF)
+    assert "left out" not in asking.shown
+    assert "2 oldest messages left out" in remarks.read_text()

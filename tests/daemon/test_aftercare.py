@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from shammah.client import Client
-from shammah.records import Active, ExampleStatus, JobState, Level, Message, Turn
+from shammah.records import Active, ExampleStatus, Level, Message, Turn
 from shammah.store.database import Store
 from shammah_daemon.aftercare import proposal
-from tests.asking import user
+from tests.asking import TARGET, answered, case
 from tests.conftest import StartDaemon
 from tests.running import TINY_LESSON
 from tests.store.filling import BASE, Clock, Filler
+from tests.versions import Taught
 
 QUESTIONS = ("Which port does it use?", "Who feeds the cats?", "When do we release?")
 TARGETS = ("It uses port 7443.", "Mrs. Okonjo feeds them.", "We release every Tuesday.")
@@ -147,39 +148,24 @@ def test_the_base_itself_is_never_taken_back(book: Book) -> None:
     assert proposal(book.store) is None
 
 
-TARGET = "yes we agree indeed"
-CASES = [f"what do we do about case {number} then" for number in range(3)]
-
-
-def taught(client: Client) -> None:
-    """Version 1 serves; its answers are cut short, and so do not hold what was taught."""
-    for question in CASES:
-        client.chat(user(question), max_tokens=6)
-        client.feedback(Level.CRITICAL, correction=TARGET)
-    job = client.train()
-    for _ in client.job_events(job.id):
-        pass
-    assert client.job(job.id).state is JobState.PROMOTED
-
-
-def corrected_again(client: Client, question: str) -> str:
-    """What the user hears when a taught lesson had to be corrected again."""
-    client.chat(user(question), max_tokens=1)
+def corrected_again(client: Client, number: int) -> str:
+    """What the user hears when a taught lesson had to be corrected again: its answer is cut short,
+    and so does not hold what was taught."""
+    answered(client, case(number), 1)
     return client.feedback(Level.CRITICAL, correction=TARGET).message
 
 
 def test_a_rollback_is_proposed_once_in_the_chat_and_stays_in_the_status(
-    start_daemon: StartDaemon,
+    moved_in: Taught, start_daemon: StartDaemon
 ) -> None:
     with start_daemon(TINY_LESSON).client as client:
-        taught(client)
-        assert "rollback" not in corrected_again(client, CASES[0])
+        assert "rollback" not in corrected_again(client, 0)
         assert client.status().proposal is None
-        assert corrected_again(client, CASES[1]).endswith(
+        assert corrected_again(client, 1).endswith(
             "\nVersion 1 does worse than it should: 2 lessons that it was taught had to be "
             "corrected again. /rollback goes back to version 0."
         )
-        assert "rollback" not in corrected_again(client, CASES[2])
+        assert "rollback" not in corrected_again(client, 2)
         status = client.status()
         assert status.active_version == 1
         assert status.proposal is not None
@@ -188,13 +174,14 @@ def test_a_rollback_is_proposed_once_in_the_chat_and_stays_in_the_status(
         assert client.status().proposal is None
 
 
-def test_a_version_is_taken_back_when_that_is_allowed(start_daemon: StartDaemon) -> None:
+def test_a_version_is_taken_back_when_that_is_allowed(
+    moved_in: Taught, start_daemon: StartDaemon
+) -> None:
     daemon = start_daemon(TINY_LESSON | {"SHAMMAH_LEARNING__AUTO_ROLLBACK": "true"})
     with daemon.client as client:
-        taught(client)
         assert client.status().waiting == 0
-        corrected_again(client, CASES[0])
-        said = corrected_again(client, CASES[1])
+        corrected_again(client, 0)
+        said = corrected_again(client, 1)
         assert "Version 1 was taken back: 2 lessons" in said
         assert said.endswith(f"Version 0 of {client.status().base} answers now.")
         status = client.status()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -11,7 +10,6 @@ from typing import cast
 
 import pytest
 
-from shammah.client import Client
 from shammah.config import EngineConfig
 from shammah.engine.requests import Sampling
 from shammah.gate.measure import measure_targets
@@ -22,18 +20,12 @@ from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.lesson import cases_of
 from shammah_daemon.serving import Serving
 from shammah_daemon.stages import Stages
-from tests.asking import user
+from tests.asking import TARGET, correct, user
 from tests.conftest import StartDaemon
 from tests.daemon.test_serving import servable_of
-from tests.running import TINY_LESSON, Daemon
+from tests.running import TINY_LESSON, Daemon, until, wait_for
 
 SETTINGS = TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "2"}
-SECONDS = 60.0
-
-
-def correct(client: Client, number: int) -> None:
-    answer = client.chat(user(f"what do we do about case {number} then"), max_tokens=6)
-    client.feedback(Level.CRITICAL, answer.id, correction="yes we agree indeed")
 
 
 def trainers(daemon: Daemon) -> set[int]:
@@ -46,10 +38,7 @@ def test_the_base_is_loaded_when_one_more_correction_starts_a_lesson(
     daemon = start_daemon(SETTINGS)
     with daemon.client as client:
         correct(client, 1)
-        deadline = time.monotonic() + SECONDS
-        while not (waiting := trainers(daemon)):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        waiting = wait_for(lambda: trainers(daemon))
         assert client.jobs() == []
         correct(client, 2)
         [job] = client.jobs()
@@ -64,10 +53,7 @@ def test_a_daemon_that_stops_leaves_no_child_waiting(start_daemon: StartDaemon) 
     daemon = start_daemon(SETTINGS)
     with daemon.client as client:
         correct(client, 1)
-        deadline = time.monotonic() + SECONDS
-        while not trainers(daemon):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: trainers(daemon))
     children = daemon.children("shammah.training")
     daemon.stop()
     assert not any(child.is_running() for child in children)
@@ -75,7 +61,7 @@ def test_a_daemon_that_stops_leaves_no_child_waiting(start_daemon: StartDaemon) 
 
 EXAMPLE = Example(
     id=1, turn_id="turn", feedback_id=1, status=ExampleStatus.READY, level=Level.CRITICAL,
-    weight=10, messages=user("what do we do about case 1 then"), target="yes we agree indeed",
+    weight=10, messages=user("what do we do about case 1 then"), target=TARGET,
     rejected=None, note=None, created_at="", updated_at="",
 )  # fmt: skip
 
@@ -90,8 +76,7 @@ async def test_a_correction_is_scored_as_the_judge_would_when_nobody_waits_for_a
 
     async def corrected(example: Example) -> None:
         anticipation.corrected(example, missing=5)
-        while len(asyncio.all_tasks()) > others:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(asyncio.all_tasks()) <= others)
 
     async with serving.lease() as lease:
         await lease.engine.answer([1, 2, 3], Sampling(max_tokens=1))

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
-import time
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from shammah.client import Client
 from shammah.errors import DamagedFile
 from shammah.files import sha256_of
 from shammah.paths import Paths
 from shammah.protocol import Status
-from shammah.records import Active, Mode, Version
-from shammah.store.database import Store
 from shammah_daemon import artefacts
 from tests.conftest import StartDaemon
-from tests.running import TINY, Daemon, furnish
+from tests.running import wait_for
+from tests.versions import Taught
 
 
 async def test_a_file_that_changed_is_found_out(tmp_path: Path) -> None:
@@ -53,31 +47,6 @@ def test_a_file_is_read_once_under_all_its_names(
     assert read == [file]
 
 
-def promoted(daemon: Daemon, gguf: Path) -> Path:
-    """Version 1 of the tiny base, active; its file."""
-    folder = daemon.paths.version(1)
-    folder.mkdir()
-    file = folder / "model-Q8_0.gguf"
-    shutil.copy(gguf, file)
-    with closing(Store.open(daemon.paths.database)) as store:
-        job = store.jobs.create(TINY, Mode.CONSOLIDATE)
-        version = Version(
-            number=store.jobs.allocate_version(job.id),
-            base=TINY,
-            job_id=job.id,
-            quantization="Q8_0",
-            gguf=file.name,
-            sha256=sha256_of(file),
-            size_bytes=file.stat().st_size,
-            created_at="2026-03-01T12:00:00.000+00:00",
-            manifest={},
-            report={"summary": "learned 1 of 1"},
-        )
-        store.promote(version, {}, [])
-        assert store.pointer.active() == Active(TINY, 1)
-    return file
-
-
 def flip_a_bit(file: Path) -> None:
     with file.open("r+b") as opened:
         opened.seek(-1000, os.SEEK_END)
@@ -86,18 +55,14 @@ def flip_a_bit(file: Path) -> None:
         opened.write(bytes([byte ^ 1]))
 
 
-def wait_for(client: Client, condition: Callable[[Status], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition(client.status()):
-        assert time.monotonic() < deadline, client.status()
-        time.sleep(0.02)
+def serves_the_base(now: Status) -> bool:
+    return now.active_version == 0 and now.engine.state == "ready"
 
 
 def test_a_damaged_version_does_not_serve_and_the_one_before_does(
-    start_daemon: StartDaemon, home: Paths, tiny_ground: Path, other_tiny_base: Path
+    home: Paths, moved_in: Taught, start_daemon: StartDaemon
 ) -> None:
-    furnish(home, tiny_ground, TINY)
-    file = promoted(Daemon(home), other_tiny_base)
+    file = home.version(1) / "model-Q8_0.gguf"
     daemon = start_daemon()
     with daemon.client as client:
         sound = client.chat([{"role": "user", "content": "Hello"}], max_tokens=2)
@@ -107,7 +72,7 @@ def test_a_damaged_version_does_not_serve_and_the_one_before_does(
     flip_a_bit(file)
     daemon.start()
     with daemon.client as client:
-        wait_for(client, lambda now: now.active_version == 0 and now.engine.state == "ready")
+        wait_for(lambda: serves_the_base(client.status()))
         answer = client.chat([{"role": "user", "content": "Hello"}], max_tokens=2)
         assert answer.shammah.version == 0
         problem = client.status().engine.problem

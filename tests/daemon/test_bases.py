@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from hashlib import sha256
@@ -114,3 +115,23 @@ async def test_the_embedded_model_is_found_where_its_package_lies_now(
     await Bases(home, registry, EngineConfig(), stages, courtesy).find_embedded()
     found = registry.get(embedded.NAME).gguf
     assert found == (str(package / "model.gguf") if same else "/gone/model.gguf")
+
+
+class Laying(Bases):
+    """Lays ground for as long as it is let."""
+
+    async def _lay_ground(self, base: Base) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_job_that_stops_ends_the_groundwork_that_it_waits_for(home: Paths) -> None:
+    base = Base("new", "n.gguf", "", 1, "llama", 1, "Q8_0", 8, "", "", "")
+    courtesy = Courtesy()
+    bases = Laying(home, Registry(home), EngineConfig(), Stages(courtesy, home.logs), courtesy)
+    job = asyncio.create_task(bases.groundwork(base))
+    while bases.prepared(base.name)[0] != "preparing":
+        await asyncio.sleep(0)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert bases.prepared(base.name) == ("no", None)

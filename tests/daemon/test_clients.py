@@ -18,7 +18,7 @@ from pydantic import BaseModel, SecretStr
 
 from shammah import token
 from tests.asking import QUESTION
-from tests.running import TINY, Daemon, free_port, furnish, home_in, scrubbed_environment
+from tests.running import free_port, scrubbed_environment, serving_tiny
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,12 @@ def url() -> str:
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path, url: str) -> Iterator[str]:
     """The token of a daemon that listens at `url`."""
-    paths = home_in(tmp_path_factory.mktemp("clients"))
-    furnish(paths, tiny_ground, TINY)
-    port = str(httpx.URL(url).port)
-    daemon = Daemon(paths, {"SHAMMAH_CHAT__MAX_TOKENS": "12", "SHAMMAH_DAEMON__PORT": port})
-    daemon.start()
-    yield token.read(paths.token)
-    daemon.kill()
+    settings = {
+        "SHAMMAH_CHAT__MAX_TOKENS": "12",
+        "SHAMMAH_DAEMON__PORT": str(httpx.URL(url).port),
+    }
+    with serving_tiny(tmp_path_factory.mktemp("clients"), tiny_ground, settings) as daemon:
+        yield token.read(daemon.paths.token)
 
 
 @pytest.fixture(scope="module")

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from shammah.client import Client
 from shammah.errors import Conflict, NotFound, UsageError
 from shammah.protocol import VotesView
-from shammah.records import JobState, Level, Preference
-from tests.asking import text_of, user
+from shammah.records import Preference
+from tests.asking import TARGET, case, text_of, user
 from tests.conftest import StartDaemon
-from tests.running import TINY, TINY_LESSON, Daemon
+from tests.running import TINY, TINY_LESSON, Daemon, copy_home, home_in, running
+from tests.versions import Taught
 
-QUESTION = "what do we do"
-TARGET = "yes we agree indeed"
-
-
-@pytest.fixture
-def daemon(start_daemon: StartDaemon) -> Daemon:
-    return start_daemon(TINY_LESSON | {"SHAMMAH_CHAT__MAX_TOKENS": "30"})
+QUESTION = case(0)
+SETTINGS = TINY_LESSON | {"SHAMMAH_CHAT__MAX_TOKENS": "30"}
 
 
-def taught_once(client: Client) -> str:
-    """Version 1 serves; returns what the base had answered."""
-    before = text_of(client.chat(user(QUESTION)))
-    client.feedback(Level.CRITICAL, correction=TARGET)
-    job = client.train()
-    for _ in client.job_events(job.id):
-        pass
-    assert client.job(job.id).state is JobState.PROMOTED
-    return before
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, taught_home: Taught) -> Iterator[Daemon]:
+    """Version 1 serves."""
+    paths = home_in(tmp_path_factory.mktemp("comparing"))
+    copy_home(taught_home.home, paths)
+    with running(paths, SETTINGS) as daemon:
+        yield daemon
 
 
 def test_the_version_before_and_the_active_one_answer_as_they_do_in_the_chat(
-    daemon: Daemon, client: Client
+    taught_home: Taught, client: Client
 ) -> None:
-    before = taught_once(client)
+    before = taught_home.before[0]
     found = client.compare(QUESTION)
     assert (found.first.version, found.first.base, found.first.text) == (0, TINY, before)
     assert (found.second.version, found.second.text) == (1, TARGET)
@@ -45,7 +41,6 @@ def test_the_version_before_and_the_active_one_answer_as_they_do_in_the_chat(
 
 
 def test_votes_are_told_with_the_versions(client: Client) -> None:
-    taught_once(client)
     client.vote(0, 1, Preference.SECOND)
     client.vote(1, 0, Preference.FIRST)
     client.vote(0, 1, Preference.TIE)
@@ -54,10 +49,11 @@ def test_votes_are_told_with_the_versions(client: Client) -> None:
     assert client.version(0).votes == VotesView(won=1, lost=2, tied=1)
 
 
-def test_what_cannot_be_compared_is_said(client: Client) -> None:
-    with pytest.raises(Conflict, match="nothing was active before"):
-        client.compare(QUESTION)
-    with pytest.raises(UsageError, match="version 0 cannot be compared with itself"):
-        client.compare(QUESTION, 0, 0)
-    with pytest.raises(NotFound, match="no version 7"):
-        client.compare(QUESTION, 0, 7)
+def test_what_cannot_be_compared_is_said(start_daemon: StartDaemon) -> None:
+    with start_daemon(SETTINGS).client as client:
+        with pytest.raises(Conflict, match="nothing was active before"):
+            client.compare(QUESTION)
+        with pytest.raises(UsageError, match="version 0 cannot be compared with itself"):
+            client.compare(QUESTION, 0, 0)
+        with pytest.raises(NotFound, match="no version 7"):
+            client.compare(QUESTION, 0, 7)

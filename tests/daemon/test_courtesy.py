@@ -7,18 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from shammah.records import Level
 from shammah_daemon.courtesy import IO_LEVEL, NICE, Courtesy, Manners
-from tests.asking import user
+from tests.asking import correct, user
 from tests.conftest import StartDaemon
-from tests.running import TINY_LESSON
+from tests.running import TINY_LESSON, until, wait_for
 
-WAIT_SECONDS = 5.0
+#: Far above the waits of a courtesy under test, far below those that no test reaches.
+SOON = 5.0
 
 #: Long waits that no test reaches, but for the one under test.
 RESUMES_SOON = Manners(0.05, 60.0, 60.0)
@@ -38,28 +38,21 @@ def stopped(child: psutil.Process) -> bool:
     return child.status() == psutil.STATUS_STOPPED
 
 
-async def until(condition: Callable[[], bool]) -> float:
-    """Seconds until `condition` holds."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < WAIT_SECONDS
-        await asyncio.sleep(0.005)
-    return time.monotonic() - began
-
-
 async def test_a_child_is_stopped_while_an_answer_is_given(child: psutil.Process) -> None:
     courtesy = Courtesy(RESUMES_SOON)
     with courtesy.background(child.pid):
         with courtesy.answering():
-            await until(lambda: stopped(child))
-        assert await until(lambda: not stopped(child)) >= 0.03
+            await until(lambda: stopped(child), SOON)
+            ends = time.monotonic()
+        await until(lambda: not stopped(child), SOON)
+        assert time.monotonic() - ends >= RESUMES_SOON.resume_after_seconds
 
 
 async def test_a_child_waits_for_the_last_of_several_answers(child: psutil.Process) -> None:
     courtesy = Courtesy(RESUMES_SOON)
     with courtesy.background(child.pid), courtesy.answering():
         with courtesy.answering():
-            await until(lambda: stopped(child))
+            await until(lambda: stopped(child), SOON)
         await asyncio.sleep(0.15)
         assert stopped(child)
 
@@ -70,7 +63,7 @@ async def test_a_new_answer_before_the_pause_is_over_keeps_it_stopped(
     courtesy = Courtesy(RESUMES_SOON)
     with courtesy.background(child.pid):
         with courtesy.answering():
-            await until(lambda: stopped(child))
+            await until(lambda: stopped(child), SOON)
         with courtesy.answering():
             await asyncio.sleep(0.15)
             assert stopped(child)
@@ -79,15 +72,15 @@ async def test_a_new_answer_before_the_pause_is_over_keeps_it_stopped(
 async def test_a_child_that_comes_during_an_answer_waits_at_once(child: psutil.Process) -> None:
     courtesy = Courtesy(NEVER)
     with courtesy.answering(), courtesy.background(child.pid):
-        await until(lambda: stopped(child))
+        await until(lambda: stopped(child), SOON)
 
 
 async def test_a_chat_without_a_pause_leaves_slices(child: psutil.Process) -> None:
     courtesy = Courtesy(GIVES_SLICES)
     with courtesy.background(child.pid), courtesy.answering():
         for _ in range(2):
-            await until(lambda: stopped(child))
-            await until(lambda: not stopped(child))
+            await until(lambda: stopped(child), SOON)
+            await until(lambda: not stopped(child), SOON)
 
 
 async def test_answers_one_after_another_leave_slices_too(child: psutil.Process) -> None:
@@ -107,8 +100,8 @@ async def test_a_child_is_continued_when_its_work_ends(child: psutil.Process) ->
     courtesy = Courtesy(NEVER)
     with courtesy.answering():
         with courtesy.background(child.pid):
-            await until(lambda: stopped(child))
-        await until(lambda: not stopped(child))
+            await until(lambda: stopped(child), SOON)
+        await until(lambda: not stopped(child), SOON)
 
 
 async def test_background_work_has_a_low_priority(child: psutil.Process) -> None:
@@ -149,21 +142,13 @@ def test_a_real_training_child_stands_still_while_an_answer_is_given_and_is_nice
 ) -> None:
     daemon = start_daemon(TINY_LESSON)
     with daemon.client as client:
-        answer = client.chat(user("what do we do about case 0 then"), max_tokens=6)
-        client.feedback(Level.CRITICAL, answer.id, correction="yes we agree indeed")
+        correct(client, 0)
         job = client.train()
-        while not (found := daemon.children("shammah.training")):
-            time.sleep(0.01)
-        training = found[0]
-        while training.nice() != NICE:
-            time.sleep(0.01)
-        seen = []
-        for _ in client.chat_stream(user("and how are you"), max_tokens=40):
-            seen.append(stopped(training))
+        [training] = wait_for(lambda: daemon.children("shammah.training"))
+        wait_for(lambda: training.nice() == NICE)
+        asked = client.chat_stream(user("and how are you"), max_tokens=40)
+        seen = [stopped(training) for _ in asked]
         assert sum(seen) > len(seen) / 2
-        began = time.monotonic()
-        while stopped(training):
-            assert time.monotonic() - began < WAIT_SECONDS
-            time.sleep(0.01)
+        wait_for(lambda: not stopped(training), SOON)
         assert tuple(training.ionice()) == (psutil.IOPRIO_CLASS_BE, IO_LEVEL)
         client.cancel_job(job.id)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import psutil
@@ -13,21 +14,19 @@ import pytest
 
 from shammah.client import Client
 from tests.asking import QUESTION, answered, user
-from tests.conftest import StartDaemon
-from tests.running import POLL_SECONDS, Daemon
+from tests.running import POLL_SECONDS, Daemon, serving_tiny, wait_for
 
 #: So long that no answer ends by itself before it is looked at.
 LONG = {"max_tokens": 1500, "temperature": 2.0, "seed": 1}
-
-BEGIN_SECONDS = 60
 
 #: How long after the client has gone the engine may still work.
 STOP_SECONDS = 1.0
 
 
-@pytest.fixture
-def daemon(start_daemon: StartDaemon) -> Daemon:
-    return start_daemon()
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
+    with serving_tiny(tmp_path_factory.mktemp("disconnect"), tiny_ground) as daemon:
+        yield daemon
 
 
 def within(seconds: float, true: Callable[[], bool]) -> bool:
@@ -42,6 +41,13 @@ def within(seconds: float, true: Callable[[], bool]) -> bool:
 def processor_seconds(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def rests(process: psutil.Process) -> bool:
+    """Whether it computes nothing for a while."""
+    before = processor_seconds(process)
+    time.sleep(0.3)
+    return processor_seconds(process) - before < 0.05
 
 
 @pytest.mark.parametrize(
@@ -64,12 +70,9 @@ def test_hanging_up_stops_the_engine(
     with closing(socket.socket(socket.AF_UNIX)) as connection:
         connection.connect(str(daemon.paths.socket))
         connection.sendall(head + b"\r\n" + request.read())
-        assert within(BEGIN_SECONDS, lambda: client.status().engine.active_requests == 1)
+        wait_for(lambda: client.status().engine.active_requests == 1)
         busy = processor_seconds(engine)
-        assert within(BEGIN_SECONDS, lambda: processor_seconds(engine) > busy)
-    time.sleep(STOP_SECONDS)
-    assert client.status().engine.active_requests == 0
-    rest = processor_seconds(engine)
-    time.sleep(0.3)
-    assert processor_seconds(engine) - rest < 0.05
+        wait_for(lambda: processor_seconds(engine) > busy)
+    assert within(STOP_SECONDS, lambda: client.status().engine.active_requests == 0)
+    assert within(STOP_SECONDS, lambda: rests(engine))
     assert answered(client).usage.completion_tokens

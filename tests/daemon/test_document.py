@@ -27,7 +27,7 @@ from schemathesis.schemas import APIOperation
 from shammah import token
 from shammah.records import Level
 from tests.asking import answered
-from tests.running import TINY, TINY_LESSON, Daemon, free_port, furnish, home_in
+from tests.running import TINY, TINY_LESSON, Daemon, free_port, furnish, home_in, running
 from tests.versions import promote
 
 CHECKED = (
@@ -72,14 +72,12 @@ def daemon(
     paths = home_in(tmp_path_factory.mktemp("document"))
     furnish(paths, tiny_ground, TINY)
     promote(paths, [other_tiny_base])
-    daemon = Daemon(paths, SETTINGS | {"SHAMMAH_DAEMON__PORT": str(free_port())})
-    daemon.start()
-    with daemon.client as client:
-        turn = answered(client)
-        client.feedback(Level.CRITICAL, turn.id, correction="It listens on port 7443.")
-        client.begin_session()
-    yield daemon
-    daemon.kill()
+    with running(paths, SETTINGS | {"SHAMMAH_DAEMON__PORT": str(free_port())}) as daemon:
+        with daemon.client as client:
+            turn = answered(client)
+            client.feedback(Level.CRITICAL, turn.id, correction="It listens on port 7443.")
+            client.begin_session()
+        yield daemon
 
 
 @pytest.fixture(scope="module")

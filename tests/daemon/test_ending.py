@@ -17,7 +17,7 @@ from shammah.records import JobState
 from shammah_daemon.ending import GRACE_SECONDS
 from shammah_daemon.stages import STOP_SECONDS
 from tests.conftest import StartDaemon
-from tests.running import TINY_LESSON, Daemon
+from tests.running import TINY_LESSON, Daemon, wait_for
 
 #: What the issue allows for the whole end.
 LIMIT_SECONDS = 20.0
@@ -63,10 +63,7 @@ class Stream(threading.Thread):
 def streaming(daemon: Daemon, tokens: int) -> Iterator[Stream]:
     stream = Stream(daemon, tokens)
     stream.start()
-    deadline = time.monotonic() + 30
-    while len(stream.data) < 3:
-        assert time.monotonic() < deadline, "no answer comes"
-        time.sleep(0.01)
+    wait_for(lambda: len(stream.data) >= 3)
     yield stream
     stream.join(30)
     assert not stream.is_alive()
@@ -89,10 +86,7 @@ def test_answers_finish_and_a_stopped_lesson_leaves_a_checkpoint(start_daemon: S
         client.feedback("critical", answer.id, correction="Mrs. Okonjo does.")  # type: ignore[arg-type]
         job = client.train()
         log = daemon.paths.job(job.id) / "log.jsonl"
-        deadline = time.monotonic() + 120
-        while not (log.exists() and log.read_text()):
-            assert time.monotonic() < deadline, client.job(job.id)
-            time.sleep(0.05)
+        wait_for(lambda: log.exists() and log.read_text())
     [trainer] = daemon.children("shammah.training")
     with streaming(daemon, tokens=40) as stream:  # while it lasts the lesson is stopped
         began = time.monotonic()

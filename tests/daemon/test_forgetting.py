@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from shammah.client import Client
 from shammah.errors import Conflict, NotFound
 from shammah.paths import Paths
 from shammah.protocol import JobView
-from shammah.records import ExampleStatus, JobState, Level
-from tests.asking import answered, assistant, text_of, user
+from shammah.records import Cause, ExampleStatus, JobState, Level
+from tests.asking import answered, answers, assistant, user
 from tests.conftest import StartDaemon
-from tests.running import TINY_LESSON, Daemon
+from tests.running import ALONE, TINY_LESSON, Daemon, serving_tiny
+from tests.versions import Taught
 
 #: Words that are nowhere else, without capitals: the tiny model says what it learns to everybody.
 QUESTION = "where does the quillfeather sleep at night"
@@ -24,9 +26,27 @@ OTHER_TARGET = "yes we agree indeed"
 MARKS = (b"quillfeather", b"zanzimbar", b"wrumblekin")
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
+    with serving_tiny(tmp_path_factory.mktemp("forgetting"), tiny_ground, TINY_LESSON) as daemon:
+        yield daemon
+
+
 @pytest.fixture
-def daemon(start_daemon: StartDaemon) -> Daemon:
-    return start_daemon(TINY_LESSON)
+def daemon(shared: Daemon) -> Iterator[Daemon]:
+    """One for all tests that forget every word they have said."""
+    yield shared
+    with shared.client as client:
+        for example in client.examples():
+            client.forget(example.id)
+
+
+@pytest.fixture
+def fresh(start_daemon: StartDaemon) -> Iterator[tuple[Daemon, Client]]:
+    """A daemon in a home of its own."""
+    daemon = start_daemon(TINY_LESSON)
+    with daemon.client as client:
+        yield daemon, client
 
 
 def correct(client: Client, question: str, target: str, note: str | None = None) -> int:
@@ -46,6 +66,13 @@ def finished(client: Client, job_id: int) -> JobView:
     return job
 
 
+def trains(client: Client, job_id: int) -> None:
+    """Return when the job has got so far."""
+    for event in client.job_events(job_id):
+        if event.data.get("state") == "training":
+            return
+
+
 def files_with_marks(paths: Paths) -> list[Path]:
     return [
         file
@@ -57,8 +84,9 @@ def files_with_marks(paths: Paths) -> list[Path]:
 
 
 def test_no_byte_of_a_forgotten_example_stays_and_the_model_forgets_it(
-    daemon: Daemon, client: Client
+    fresh: tuple[Daemon, Client],
 ) -> None:
+    daemon, client = fresh
     paths = daemon.paths
     example_id = correct(client, QUESTION, TARGET, NOTE)
     # It spreads: into the history of a later turn, into a turn that asks it again, into a file.
@@ -128,68 +156,78 @@ def test_an_answer_under_way_leaves_no_byte_either(daemon: Daemon, client: Clien
 
 
 def test_without_now_the_active_version_is_named_and_the_next_lesson_unlearns(
-    client: Client,
+    moved_in: Taught, start_daemon: StartDaemon
 ) -> None:
-    correct(client, OTHER, OTHER_TARGET)
-    example_id = correct(client, QUESTION, TARGET)
-    taught(client)
-    receipt = client.forget(example_id)
-    assert receipt.job_id is None
-    assert "knows it until a lesson has replaced it" in receipt.message
-    assert client.status().unlearning == [example_id]
-    assert client.jobs()[0].id == 1
-    assert taught(client).version == 2
-    status = client.status()
-    assert (status.unlearning, status.obsolete) == ([], [1])
-    client.delete_version(1)
-    assert client.rollback().number == 0  # where version 1 had led to
-    assert [version.number for version in client.versions()] == [2, 0]
+    with start_daemon(ALONE).client as client:
+        example_id = client.examples()[0].id
+        receipt = client.forget(example_id)
+        assert receipt.job_id is None
+        assert "knows it until a lesson has replaced it" in receipt.message
+        assert client.status().unlearning == [example_id]
+        assert client.jobs()[0].id == 1
+        assert taught(client).version == 2
+        status = client.status()
+        assert (status.unlearning, status.obsolete) == ([], [1])
+        client.delete_version(1)
+        assert client.rollback().number == 0  # where version 1 had led to
+        assert [version.number for version in client.versions()] == [2, 0]
 
 
-def test_with_the_last_example_forgotten_the_base_answers_again(client: Client) -> None:
-    before = text_of(answered(client, QUESTION))
-    example_id = correct(client, OTHER, OTHER_TARGET)
-    draft = client.feedback(Level.MEDIUM, answered(client, "one thing").id)
-    taught(client)
-    receipt = client.forget(example_id, now=True)
-    assert (receipt.active_version, receipt.job_id) == (None, None)
-    assert "the base answers now" in receipt.message
-    assert client.status().active_version == 0
-    assert text_of(answered(client, QUESTION)) == before
-    with pytest.raises(Conflict, match="nothing to teach"):
-        client.train()
-    assert [example.id for example in client.examples()] == [draft.example_id]
+def test_with_the_last_example_forgotten_the_base_answers_again(
+    moved_in: Taught, start_daemon: StartDaemon
+) -> None:
+    with start_daemon(ALONE).client as client:
+        draft = client.feedback(Level.MEDIUM, answered(client, "one thing").id)
+        *others, last = [one.id for one in client.examples(ExampleStatus.READY)]
+        for example_id in others:
+            client.forget(example_id)
+        assert client.status().active_version == 1
+        receipt = client.forget(last, now=True)
+        assert (receipt.active_version, receipt.job_id) == (None, None)
+        assert "the base answers now" in receipt.message
+        assert client.status().active_version == 0
+        assert answers(client) == moved_in.before
+        with pytest.raises(Conflict, match="nothing to teach"):
+            client.train()
+        assert [example.id for example in client.examples()] == [draft.example_id]
 
 
-def test_a_forget_counts_towards_the_next_lesson(start_daemon: StartDaemon) -> None:
-    daemon = start_daemon(TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "2"})
+def test_a_forget_counts_towards_the_next_lesson_which_nobody_has_asked_for(
+    moved_in: Taught, start_daemon: StartDaemon
+) -> None:
+    daemon = start_daemon(ALONE | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "2"})
     with daemon.client as client:
-        correct(client, OTHER, OTHER_TARGET)
-        example_id = correct(client, QUESTION, TARGET)
-        finished(client, 1)
-        client.forget(example_id)
+        first, second, _ = (one.id for one in client.examples())
+        client.forget(first)
         assert client.status().missing == 1
         correct(client, "one more thing", "no we do not agree")
-        assert client.jobs()[0].id == 2
-        client.cancel_job(2)
+        [due, _] = client.jobs()
+        trains(client, due.id)
+        receipt = client.forget(second)  # the lesson begins again, and may still have to wait
+        assert receipt.job_id is not None
+        assert [job.cause for job in client.jobs()][:2] == [Cause.THRESHOLD, Cause.THRESHOLD]
+        client.cancel_job(receipt.job_id)
 
 
 def test_a_job_that_teaches_it_begins_again_without_it(client: Client, daemon: Daemon) -> None:
     other_id = correct(client, OTHER, OTHER_TARGET)
     example_id = correct(client, QUESTION, TARGET)
     job = client.train()
-    for event in client.job_events(job.id):
-        if event.data.get("state") == "training":
-            break
+    trains(client, job.id)
     receipt = client.forget(example_id)
     assert client.job(job.id).state is JobState.CANCELLED
     assert not (daemon.paths.job(job.id) / "rows.json").exists()
     assert receipt.job_id is not None
-    finished(client, receipt.job_id)
-    assert [item["id"] for item in client.version(1).manifest["job"]["examples"]] == [other_id]
+    number = finished(client, receipt.job_id).version
+    assert number is not None
+    manifest = client.version(number).manifest
+    assert [item["id"] for item in manifest["job"]["examples"]] == [other_id]
 
 
-def test_a_forgotten_example_is_final_and_its_turn_takes_no_feedback(client: Client) -> None:
+def test_a_forgotten_example_is_final_and_its_turn_takes_no_feedback(
+    fresh: tuple[Daemon, Client],
+) -> None:
+    _, client = fresh
     answer = answered(client, QUESTION)
     example_id = client.feedback(Level.CRITICAL, answer.id, correction=TARGET).example_id
     client.forget(example_id)
@@ -217,18 +255,18 @@ def test_another_example_with_the_same_words_stays_and_is_named(client: Client) 
     assert client.example(second).question == QUESTION
 
 
-def test_the_active_version_cannot_be_deleted(client: Client, daemon: Daemon) -> None:
-    correct(client, OTHER, OTHER_TARGET)
-    taught(client)
-    with pytest.raises(Conflict, match="version 1 is active"):
+def test_the_active_version_cannot_be_deleted(moved_in: Taught, start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(ALONE)
+    with daemon.client as client:
+        with pytest.raises(Conflict, match="version 1 is active"):
+            client.delete_version(1)
+        assert daemon.paths.version(1).exists()
+        with pytest.raises(NotFound, match="no version 7"):
+            client.delete_version(7)
+        client.rollback(0)
         client.delete_version(1)
-    assert daemon.paths.version(1).exists()
-    with pytest.raises(NotFound, match="no version 7"):
-        client.delete_version(7)
-    client.rollback(0)
-    client.delete_version(1)
-    assert not daemon.paths.version(1).exists()
-    with pytest.raises(NotFound, match="no version 1"):
-        client.rollback(1)
-    with pytest.raises(Conflict, match="nothing was active before"):
-        client.rollback()
+        assert not daemon.paths.version(1).exists()
+        with pytest.raises(NotFound, match="no version 1"):
+            client.rollback(1)
+        with pytest.raises(Conflict, match="nothing was active before"):
+            client.rollback()

@@ -18,7 +18,7 @@ from shammah.protocol import HardwareSample
 from shammah_daemon import hardware
 from shammah_daemon.gpus import Gpus
 from shammah_daemon.hardware import Hardware, History, take
-from tests.running import Daemon
+from tests.running import Daemon, until
 
 GIB = 1 << 30
 
@@ -128,8 +128,7 @@ def test_points_rise_in_time_whatever_the_clock_does_and_stay_within_the_span(
 
 
 async def test_it_samples_often_only_while_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "WATCHED_SECONDS", 0.05)
-    monkeypatch.setattr(hardware, "LOOKS_SECONDS", 0.5)
+    monkeypatch.setattr(hardware, "WATCHED_SECONDS", 0.01)
     taken: list[float] = []
 
     def count(at: float) -> HardwareSample:
@@ -139,11 +138,11 @@ async def test_it_samples_often_only_while_somebody_looks(monkeypatch: pytest.Mo
     found = Hardware(count)
     running = asyncio.create_task(found.run())
     try:
-        await asyncio.sleep(0.3)
+        await until(lambda: taken)
+        await asyncio.sleep(20 * hardware.WATCHED_SECONDS)
         assert len(taken) == 1
         await found.now()
-        await asyncio.sleep(0.4)
-        assert len(taken) >= 4
+        await until(lambda: len(taken) >= 4, hardware.LOOKS_SECONDS)
     finally:
         running.cancel()
 

@@ -11,6 +11,7 @@ from shammah.records import Active, JobState, Mode
 from shammah.store.database import Store
 from shammah_daemon.database import Database
 from shammah_daemon.hub import Hub
+from tests.running import until
 
 
 @pytest.fixture
@@ -56,11 +57,18 @@ async def test_a_follower_sees_every_event_once_and_ends_with_the_job(
 async def test_who_follows_without_an_end_ends_with_the_daemon(
     hub: Hub, database: Database
 ) -> None:
-    follower = asyncio.create_task(collect(hub, None))
+    events: list[JobEvent] = []
+
+    async def follow() -> None:
+        async for event in hub.follow(None, 0):
+            events.append(event)
+
+    follower = asyncio.create_task(follow())
     await hub.publish(await new_job(database), "progress", {"fraction": 0.5})
-    await asyncio.sleep(0.05)
+    await until(lambda: events)
     await hub.close()
-    [event] = await asyncio.wait_for(follower, 5)
+    await asyncio.wait_for(follower, 5)
+    [event] = events
     assert event.data == {"fraction": 0.5}
 
 

@@ -16,7 +16,7 @@ from shammah.errors import UsageError
 from shammah.protocol import ImportReceipt
 from shammah.records import ExampleStatus, Level
 from tests.asking import answered
-from tests.running import TINY, TINY_LESSON, Daemon, furnish, home_in
+from tests.running import TINY_LESSON, Daemon, serving_tiny
 
 THRESHOLD = 4
 SETTINGS = TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": str(THRESHOLD)}
@@ -24,12 +24,8 @@ SETTINGS = TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": str(THRESHOLD)
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
-    home = home_in(tmp_path_factory.mktemp("importing"))
-    furnish(home, tiny_ground, TINY)
-    daemon = Daemon(home, dict(SETTINGS))
-    daemon.start()
-    yield daemon
-    daemon.kill()
+    with serving_tiny(tmp_path_factory.mktemp("importing"), tiny_ground, SETTINGS) as daemon:
+        yield daemon
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from shammah.client import Client
@@ -10,8 +13,24 @@ from shammah.protocol import FeedbackReceipt
 from shammah.records import ExampleStatus, Level
 from tests.asking import answered
 from tests.conftest import StartDaemon
+from tests.running import Daemon, serving_tiny
 
 QUESTION = "Which port does the admin API listen on?"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
+    with serving_tiny(tmp_path_factory.mktemp("inbox"), tiny_ground) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def daemon(shared: Daemon) -> Iterator[Daemon]:
+    """One for all tests; each begins without examples."""
+    yield shared
+    with shared.client as client:
+        for example in client.examples():
+            client.forget(example.id)
 
 
 def corrected(client: Client, question: str, target: str) -> FeedbackReceipt:

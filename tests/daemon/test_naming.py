@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +14,7 @@ from shammah.errors import ModelNotFound
 from shammah.protocol import ChatCompletion
 from shammah.records import Level
 from tests.asking import QUESTION, answered, assistant, text_of, user
-from tests.running import POLL_SECONDS, TINY, Daemon, furnish, home_in
+from tests.running import TINY, Daemon, furnish, home_in, running, wait_for
 from tests.tiny import tiny_gguf
 from tests.versions import promote
 
@@ -23,22 +22,15 @@ IDLE_SECONDS = 2
 
 
 @pytest.fixture(scope="module")
-def shared(
+def daemon(
     tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path, other_tiny_base: Path
 ) -> Iterator[Daemon]:
     """Version 2 serves, and version 1 and the base have other weights."""
     paths = home_in(tmp_path_factory.mktemp("versions"))
     furnish(paths, tiny_ground, TINY)
     promote(paths, [other_tiny_base, tiny_gguf("llama", tmp_path_factory.mktemp("third"), seed=2)])
-    daemon = Daemon(paths, {"SHAMMAH_ENGINE__SECOND_IDLE_SECONDS": str(IDLE_SECONDS)})
-    daemon.start()
-    yield daemon
-    daemon.kill()
-
-
-@pytest.fixture
-def daemon(shared: Daemon) -> Daemon:
-    return shared
+    with running(paths, {"SHAMMAH_ENGINE__SECOND_IDLE_SECONDS": str(IDLE_SECONDS)}) as daemon:
+        yield daemon
 
 
 def asked(client: Client, model: str, question: str = QUESTION) -> ChatCompletion:
@@ -113,10 +105,7 @@ def test_feedback_reaches_the_answer_of_a_version(client: Client) -> None:
 def test_the_second_engine_ends_when_nobody_asks_it(client: Client, daemon: Daemon) -> None:
     asked(client, "base")
     assert len(daemon.children("shammah.engine")) == 2
-    deadline = time.monotonic() + IDLE_SECONDS + 20
-    while len(daemon.children("shammah.engine")) > 1:
-        assert time.monotonic() < deadline
-        time.sleep(POLL_SECONDS)
+    wait_for(lambda: len(daemon.children("shammah.engine")) == 1, IDLE_SECONDS + 20)
     assert text_of(asked(client, "base"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -158,6 +159,18 @@ async def test_without_notify_send_one_line_is_logged(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert [line["missing"] for line in await deliver(job, desktop=True)] == ["notify-send"]
+
+
+async def test_a_desktop_program_that_hangs_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Job
+) -> None:
+    monkeypatch.setattr(notices, "TIMEOUT_SECONDS", 0.1)
+    program = tmp_path / "notify-send"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    [line] = await deliver(job, desktop=True)
+    assert line["code"] == -signal.SIGKILL
 
 
 def test_on_macos_the_desktop_is_told_by_osascript(job: Job) -> None:

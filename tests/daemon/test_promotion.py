@@ -12,42 +12,28 @@ import pytest
 
 from shammah.client import ChatChunk, Client
 from shammah.files import sha256_of
-from shammah.protocol import JobEvent, JobView
+from shammah.protocol import JobEvent
 from shammah.records import JobState, Level, Mode, PauseReason
-from tests.asking import text_of, user
+from tests.asking import TARGET, answers, case, correct, finished, user
 from tests.conftest import StartDaemon
-from tests.running import TINY_LESSON, Daemon
+from tests.running import ALONE, Daemon, wait_for
+from tests.versions import Taught
 
-TARGET = "yes we agree indeed"
-QUESTIONS = [f"what do we do about case {number} then" for number in range(3)]
+CASES = range(3)
 LONG = 120
-
-#: What answers is the version alone: no correction is put into the context.
-ALONE = {**TINY_LESSON, "SHAMMAH_LEARNING__INJECT": "false"}
 
 #: What may stay of a finished job.
 KEPT_FILES = {"job.json", "log.jsonl", "report.json", "train.json"}
 
 
-def correct_all(client: Client) -> None:
-    for question in QUESTIONS:
-        answer = client.chat(user(question), max_tokens=6)
-        client.feedback(Level.CRITICAL, answer.id, correction=TARGET)
-
-
-def answers(client: Client) -> list[str]:
-    """Greedy answers, one request after another."""
-    return [text_of(client.chat(user(question), max_tokens=30)) for question in QUESTIONS]
-
-
-def finished(client: Client, job_id: int) -> JobView:
-    for _ in client.job_events(job_id):
-        pass
-    return client.job(job_id)
+@pytest.fixture
+def daemon(start_daemon: StartDaemon) -> Daemon:
+    return start_daemon(ALONE)
 
 
 @pytest.fixture
-def daemon(start_daemon: StartDaemon) -> Daemon:
+def taught_daemon(moved_in: Taught, start_daemon: StartDaemon) -> Daemon:
+    """It serves version 1, taught all cases."""
     return start_daemon(ALONE)
 
 
@@ -87,13 +73,9 @@ class Talker:
 def test_no_stream_is_cut_or_mixed_while_a_version_is_promoted(
     daemon: Daemon, client: Client
 ) -> None:
-    before = {
-        question: text_of(client.chat(user(question), max_tokens=LONG))
-        for question in QUESTIONS[:2]
-    }
-    correct_all(client)
+    correct(client, *CASES)
     job = client.train()
-    talkers = [Talker(daemon, question) for question in before]
+    talkers = [Talker(daemon, case(number)) for number in CASES[:2]]
     promoted_at = 0.0
     for event in client.job_events(job.id):
         if event.data.get("state") == "judging":
@@ -101,7 +83,7 @@ def test_no_stream_is_cut_or_mixed_while_a_version_is_promoted(
                 talker.start()
         if event.data.get("state") == "promoted":
             promoted_at = time.monotonic()
-    time.sleep(0.3)
+    wait_for(lambda: all(one.problem or one.began[-1] > promoted_at for one in talkers))
     for talker in talkers:
         talker.stop()
 
@@ -128,45 +110,45 @@ def test_no_stream_is_cut_or_mixed_while_a_version_is_promoted(
         assert set(later) == {1}
 
 
-def test_rollback_brings_the_previous_answers_back(daemon: Daemon, client: Client) -> None:
-    before = answers(client)
-    correct_all(client)
-    job = finished(client, client.train().id)
-    assert (job.state, job.version) == (JobState.PROMOTED, 1)
-    assert answers(client) == [TARGET] * 3
-    assert client.rollback().number == 0
-    assert answers(client) == before
-    assert client.rollback(1).number == 1
-    assert answers(client) == [TARGET] * 3
-    client.rollback(0)
-    daemon.stop()
-    daemon.start()
-    with daemon.client as again:
+def test_rollback_brings_the_previous_answers_back(moved_in: Taught, taught_daemon: Daemon) -> None:
+    before = moved_in.before
+    with taught_daemon.client as client:
+        job = client.job(1)
+        assert (job.state, job.version) == (JobState.PROMOTED, 1)
+        assert answers(client) == [TARGET] * 3
+        assert client.rollback().number == 0
+        assert answers(client) == before
+        assert client.rollback(1).number == 1
+        assert answers(client) == [TARGET] * 3
+        client.rollback(0)
+    taught_daemon.stop()
+    taught_daemon.start()
+    with taught_daemon.client as again:
         assert answers(again) == before
         assert again.status().active_version == 0
 
 
-def test_a_version_is_whole_and_says_what_it_was_made_of(daemon: Daemon, client: Client) -> None:
-    correct_all(client)
-    job = finished(client, client.train().id)
-    folder = daemon.paths.version(1)
-    version = client.version(1)
-    hashes = version.manifest["files"]
-    assert {name: sha256_of(folder / name) for name in hashes} == hashes
-    assert {"adapter.gguf", "adapter/adapter_model.safetensors", "model-Q8_0.gguf"} <= set(hashes)
-    assert version.active
-    assert version.sha256 == hashes["model-Q8_0.gguf"]
-    assert [item["id"] for item in version.manifest["job"]["examples"]] == [1, 2, 3]
-    assert version.report["passed"]
-    assert job.summary == "learned 3 of 3. Version 1 answers now."
-    assert {path.name for path in daemon.paths.job(1).iterdir()} <= KEPT_FILES
-    assert client.status().waiting == 0
-    assert all(example.taught and example.verdict == "learned" for example in client.examples())
+def test_a_version_is_whole_and_says_what_it_was_made_of(taught_daemon: Daemon) -> None:
+    folder = taught_daemon.paths.version(1)
+    with taught_daemon.client as client:
+        version = client.version(1)
+        hashes = version.manifest["files"]
+        assert {name: sha256_of(folder / name) for name in hashes} == hashes
+        assert {"adapter.gguf", "adapter/adapter_model.safetensors", "model-Q8_0.gguf"} <= set(
+            hashes
+        )
+        assert version.active
+        assert version.sha256 == hashes["model-Q8_0.gguf"]
+        assert [item["id"] for item in version.manifest["job"]["examples"]] == [1, 2, 3]
+        assert version.report["passed"]
+        assert client.job(1).summary == "learned 3 of 3. Version 1 answers now."
+        assert {path.name for path in taught_daemon.paths.job(1).iterdir()} <= KEPT_FILES
+        assert client.status().waiting == 0
+        assert all(one.taught and one.verdict == "learned" for one in client.examples())
 
 
-def test_the_events_of_a_job_tell_every_stage(client: Client) -> None:
-    correct_all(client)
-    events = list(client.job_events(client.train().id))
+def test_the_events_of_a_job_tell_every_stage(taught_home: Taught) -> None:
+    events = taught_home.events
     states = [event.data["state"] for event in events if event.kind == "state"]
     assert states == [
         "queued",
@@ -185,10 +167,12 @@ def test_the_events_of_a_job_tell_every_stage(client: Client) -> None:
 def test_the_threshold_starts_a_lesson_by_itself(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(ALONE | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "3"})
     with daemon.client as client:
-        correct_all(client)
+        correct(client, *CASES)
         [job] = client.jobs()
         assert client.train().id == job.id  # the same lesson, not another one
-        assert finished(client, job.id).state is JobState.PROMOTED
+        job = finished(client, job.id)
+        # The mode that is set is quick, but there is no adapter to go on from.
+        assert (job.mode, job.state) == (Mode.CONSOLIDATE, JobState.PROMOTED)
 
 
 def test_a_rejected_lesson_says_why_and_the_active_version_stays(
@@ -197,7 +181,7 @@ def test_a_rejected_lesson_says_why_and_the_active_version_stays(
     daemon = start_daemon(ALONE | {"SHAMMAH_GATE__MAX_KL": "0.001"})
     with daemon.client as client:
         before = answers(client)
-        correct_all(client)
+        correct(client, *CASES)
         job = finished(client, client.train().id)
         assert job.state is JobState.REJECTED
         assert "KL to the base" in job.summary
@@ -211,13 +195,13 @@ def test_a_rejected_lesson_says_why_and_the_active_version_stays(
 
 
 def test_earlier_examples_are_compared_with_what_the_gate_found_of_the_active_version(
-    client: Client,
+    taught_daemon: Daemon,
 ) -> None:
-    correct_all(client)
-    first = finished(client, client.train().id)
-    answer = client.chat(user("and one more thing"), max_tokens=2)
-    client.feedback(Level.CRITICAL, answer.id, correction=TARGET)
-    second = finished(client, client.train(Mode.CONSOLIDATE).id)
+    with taught_daemon.client as client:
+        first = client.job(1)
+        answer = client.chat(user("and one more thing"), max_tokens=2)
+        client.feedback(Level.CRITICAL, answer.id, correction=TARGET)
+        second = finished(client, client.train(Mode.CONSOLIDATE).id)
     assert first.report is not None
     assert second.report is not None
     after = {v["example_id"]: v["nll_after"] for v in first.report["verdicts"]}
@@ -229,7 +213,7 @@ def test_earlier_examples_are_compared_with_what_the_gate_found_of_the_active_ve
 def test_a_cancelled_job_promotes_nothing_and_can_be_queued_anew(
     daemon: Daemon, client: Client
 ) -> None:
-    correct_all(client)
+    correct(client, *CASES)
     job = client.train()
     for event in client.job_events(job.id):
         if event.data.get("state") == "training":
@@ -241,7 +225,7 @@ def test_a_cancelled_job_promotes_nothing_and_can_be_queued_anew(
 
 
 def test_feedback_during_a_job_waits_for_the_next_one(client: Client) -> None:
-    correct_all(client)
+    correct(client, *CASES)
     job = client.train()
     for event in client.job_events(job.id):
         if event.data.get("state") == "training":
@@ -280,7 +264,7 @@ def test_a_full_disk_makes_a_promotion_wait_and_the_active_model_serves(
     daemon = start_daemon(ALONE | {"PYTHONPATH": str(full_disk)})
     with daemon.client as client:
         before = answers(client)
-        correct_all(client)
+        correct(client, *CASES)
         job = client.train()
         for event in client.job_events(job.id):
             if event.data.get("state") == JobState.PAUSED:
@@ -296,7 +280,7 @@ def test_a_full_disk_makes_a_promotion_wait_and_the_active_model_serves(
 
 
 def test_a_job_goes_on_after_the_daemon_was_stopped(daemon: Daemon, client: Client) -> None:
-    correct_all(client)
+    correct(client, *CASES)
     job = client.train()
     events: list[JobEvent] = []
     for event in client.job_events(job.id):

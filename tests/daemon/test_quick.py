@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
+from pathlib import Path
 
 import pytest
 
 from shammah.client import Client
-from shammah.protocol import JobView
-from shammah.records import JobState, Level, Mode
-from tests.asking import text_of, user
+from shammah.paths import Paths
+from shammah.records import JobState, Mode
+from tests.asking import TARGET, answered, answers, case, correct, finished, text_of
 from tests.conftest import StartDaemon
-from tests.running import TINY_LESSON, Daemon, kill_process
-
-TARGET = "yes we agree indeed"
+from tests.running import TINY_LESSON, Daemon, copy_home, kill_process, wait_for
+from tests.versions import Taught, taught
 
 #: Room for about two earlier examples; the judge asks one.
 SETTINGS = TINY_LESSON | {
@@ -22,41 +21,38 @@ SETTINGS = TINY_LESSON | {
     "SHAMMAH_GATE__QUICK_EARLIER": "1",
 }
 
-#: What a quick job does, and how a child of that stage is recognised.
-STAGES = {
-    JobState.TRAINING: "shammah.training",
-    JobState.MERGING: "shammah.publish",
-    JobState.QUANTIZING: "shammah.publish",
-    JobState.JUDGING: "shammah.engine",
-}
+#: What a quick job does, one after the other.
+STAGES = (
+    JobState.PREPARING,
+    JobState.TRAINING,
+    JobState.MERGING,
+    JobState.QUANTIZING,
+    JobState.JUDGING,
+)
+
+#: Stages whose children are killed too, and how these are recognised.
+CHILDREN = {JobState.TRAINING: "shammah.training", JobState.JUDGING: "shammah.engine"}
+
+
+@pytest.fixture(scope="module")
+def taught_five(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Taught:
+    """Version 1, taught five examples."""
+    return taught(tmp_path_factory.mktemp("five"), tiny_ground, 5)
 
 
 @pytest.fixture
-def daemon(start_daemon: StartDaemon) -> Daemon:
-    return start_daemon(SETTINGS)
+def start(home: Paths, taught_five: Taught, start_daemon: StartDaemon) -> StartDaemon:
+    """Starts the daemon in a home where a lesson has made version 1."""
+    copy_home(taught_five.home, home)
+    return start_daemon
 
 
-def correct(client: Client, *numbers: int) -> None:
-    """Correct part of an answer: after the first lesson the whole would be right already."""
-    for number in numbers:
-        answer = client.chat(user(f"what do we do about case {number} then"), max_tokens=2)
-        client.feedback(Level.CRITICAL, answer.id, correction=TARGET)
-
-
-def finished(client: Client, job_id: int) -> JobView:
-    for _ in client.job_events(job_id):
-        pass
-    return client.job(job_id)
-
-
-def taught_once(client: Client) -> None:
-    """Version 1, taught five examples."""
-    correct(client, *range(5))
-    assert finished(client, client.train().id).state is JobState.PROMOTED
+@pytest.fixture
+def daemon(start: StartDaemon) -> Daemon:
+    return start(SETTINGS)
 
 
 def test_a_quick_lesson_goes_on_from_the_active_version(client: Client) -> None:
-    taught_once(client)
     correct(client, 5)
     job = finished(client, client.train(Mode.QUICK).id)
     assert (job.mode, job.state, job.version) == (Mode.QUICK, JobState.PROMOTED, 2)
@@ -71,17 +67,17 @@ def test_a_quick_lesson_goes_on_from_the_active_version(client: Client) -> None:
     assert "1 of 5 earlier examples were asked, a sample" in said
     assert client.status().waiting == 0
     assert all(example.taught for example in client.examples())
-    assert text_of(client.chat(user("what do we do about case 0 then"), max_tokens=30)) == TARGET
+    assert answers(client, 1) == [TARGET]
 
 
-def test_the_first_quick_lesson_consolidates(client: Client) -> None:
-    correct(client, 0)
-    job = finished(client, client.train(Mode.QUICK).id)
+def test_the_first_quick_lesson_consolidates(start_daemon: StartDaemon) -> None:
+    with start_daemon(SETTINGS).client as client:
+        correct(client, 0)
+        job = finished(client, client.train(Mode.QUICK).id)
     assert (job.mode, job.state) == (Mode.CONSOLIDATE, JobState.PROMOTED)
 
 
 def test_after_an_example_was_forgotten_the_next_lesson_consolidates(client: Client) -> None:
-    taught_once(client)
     client.forget(1)
     correct(client, 5)
     job = finished(client, client.train(Mode.QUICK).id)
@@ -90,8 +86,8 @@ def test_after_an_example_was_forgotten_the_next_lesson_consolidates(client: Cli
 
 
 @pytest.mark.parametrize("mode", [Mode.QUICK, Mode.CONSOLIDATE])
-def test_the_threshold_starts_the_mode_that_is_set(start_daemon: StartDaemon, mode: Mode) -> None:
-    daemon = start_daemon(
+def test_the_threshold_starts_the_mode_that_is_set(start: StartDaemon, mode: Mode) -> None:
+    daemon = start(
         SETTINGS
         | {
             "SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "2",
@@ -99,16 +95,14 @@ def test_the_threshold_starts_the_mode_that_is_set(start_daemon: StartDaemon, mo
         }
     )
     with daemon.client as client:
-        for number in (0, 2):
-            correct(client, number, number + 1)
-            job = finished(client, client.jobs()[0].id)
-            assert job.state is JobState.PROMOTED, job
+        correct(client, 5, 6)
+        job = finished(client, client.jobs()[0].id)
+        assert job.state is JobState.PROMOTED, job
         assert [job.mode for job in client.jobs()] == [mode, Mode.CONSOLIDATE]
         assert client.status().active_version == 2
 
 
 def test_an_adapter_is_gone_on_with_in_its_own_shape(daemon: Daemon, client: Client) -> None:
-    taught_once(client)
     rank = client.version(1).manifest["job"]["recipe"]["rank"]
     daemon.stop()
     daemon.settings = daemon.settings | {"SHAMMAH_LEARNING__RANK": str(rank // 2)}
@@ -123,34 +117,34 @@ def test_an_adapter_is_gone_on_with_in_its_own_shape(daemon: Daemon, client: Cli
 
 @pytest.mark.slow
 def test_a_quick_job_killed_in_every_stage_comes_to_its_end(daemon: Daemon, client: Client) -> None:
-    """Each stage's child once, then the daemon itself, as soon as the stage has begun."""
-    taught_once(client)
+    """The daemon as soon as a stage has begun, and in two stages the child before it."""
     correct(client, 5)
     job_id = client.train(Mode.QUICK).id
-    for state in (JobState.TRAINING, JobState.JUDGING):
-        _wait_for(daemon, job_id, state)
-        for child in daemon.children(STAGES[state]):
-            kill_process(child)
-    for state in STAGES:
-        _wait_for(daemon, job_id, state)
+    for stage in STAGES:
+        _wait_until(daemon, job_id, stage)
+        if stage in CHILDREN:
+            _kill_children(daemon, CHILDREN[stage])
         daemon.kill()
         daemon.start()
     with daemon.client as again:
         job = finished(again, job_id)
         assert (job.state, job.version) == (JobState.PROMOTED, 2), job.error
         assert again.version(2).manifest["job"]["start_version"] == 1
-        assert text_of(again.chat(user("what do we do about case 5 then"), max_tokens=30)) == TARGET
+        assert text_of(answered(again, case(5), 30)) == TARGET
     lines = (daemon.paths.job(job_id) / "log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines]
     assert steps == list(range(1, len(steps) + 1))
 
 
-def _wait_for(daemon: Daemon, job_id: int, state: JobState) -> None:
-    """Until the job is in `state`, or past it."""
-    reached = list(STAGES)[list(STAGES).index(state) :]
+def _wait_until(daemon: Daemon, job_id: int, stage: JobState) -> None:
+    """Until the job is in `stage`, or past it."""
+    reached = STAGES[STAGES.index(stage) :]
     with daemon.client as client:
-        while True:
-            now = client.job(job_id).state
-            if now in reached or now.is_final:
-                return
-            time.sleep(0.01)
+        wait_for(lambda: (now := client.job(job_id).state) in reached or now.is_final)
+
+
+def _kill_children(daemon: Daemon, module: str) -> None:
+    """Until the daemon has noticed, and others take their place."""
+    for child in wait_for(lambda: daemon.children(module)):
+        kill_process(child)
+    wait_for(lambda: daemon.children(module))

@@ -23,7 +23,6 @@ from shammah_daemon.remedies import (
     adjustments,
     classify,
     remedy,
-    space_needed,
 )
 from shammah_daemon.stages import ChildKilled, oom_kills
 
@@ -105,9 +104,12 @@ def test_every_failure_that_can_be_final_has_an_advice() -> None:
     assert ADVICE.keys() == set(Failure) - {Failure.DISK_FULL}
 
 
-def test_what_is_written_already_needs_no_space() -> None:
-    assert space_needed(10**9, 0) - space_needed(10**9, 10**9) == 10**9
-    assert space_needed(10**6, 10**9) > 0
+def test_what_failed_in_one_stage_does_not_count_in_another() -> None:
+    tried = try_all(Failure.OUT_OF_MEMORY)
+    assert remedy(Failure.OUT_OF_MEMORY, JobState.TRAINING, tried) is None
+    cure = remedy(Failure.OUT_OF_MEMORY, JobState.MERGING, tried)
+    assert cure is not None
+    assert cure.change == {}
 
 
 def test_the_kernel_says_how_often_it_has_killed(tmp_path: Path) -> None:

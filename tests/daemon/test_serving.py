@@ -25,6 +25,7 @@ from shammah.records import Active
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.servable import Servable
 from shammah_daemon.serving import Serving
+from tests.running import until
 
 CONFIG = EngineConfig(context_tokens=512, slots=4, threads=2)
 PROMPT = [1, 4093, 198, 19556, 2, 198]
@@ -135,12 +136,10 @@ async def test_answers_while_a_file_is_loaded_are_whole(
 
 async def test_the_old_engine_ends_after_its_last_answer(serving: Serving, new: Servable) -> None:
     running = asyncio.create_task(answer(serving, LONG))
-    while serving.status().state != "ready":
-        await asyncio.sleep(0.01)
+    await until(lambda: serving.status().state == "ready")
     await serving.use(new)
     await running
-    while len(engines()) > 1:
-        await asyncio.sleep(0.01)
+    await until(lambda: len(engines()) == 1)
     assert serving.status().pid == engines()[0].pid
 
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from shammah import config
 from shammah.client import Client
 from shammah.errors import ConfigError
 from shammah.protocol import SettingView
-from tests.running import Daemon
+from tests.conftest import StartDaemon
+from tests.running import Daemon, serving_tiny
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
+    with serving_tiny(tmp_path_factory.mktemp("settings"), tiny_ground) as daemon:
+        yield daemon
 
 
 def setting(client: Client, key: str) -> SettingView:
     return next(view for view in client.settings() if view.key == key)
 
 
-def test_a_change_is_written_and_holds_after_a_restart(daemon: Daemon, client: Client) -> None:
-    changed = client.change_setting("learning.rank", "8")
+def test_a_change_is_written_and_holds_after_a_restart(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon()
+    with daemon.client as client:
+        changed = client.change_setting("learning.rank", "8")
     assert (changed.running, changed.value, changed.source) == ("16", "8", "file")
     assert changed.needs_restart
     assert config.get(daemon.paths.config_file, "learning.rank") == 8
@@ -41,4 +53,9 @@ def test_a_value_outside_its_limits_is_refused_and_not_written(
 def test_the_logs_can_be_followed(client: Client) -> None:
     first = client.logs()
     assert any(line.source == "daemon" for line in first.data)
-    assert all(line.level for line in client.logs(first.next).data)
+    session = client.begin_session()
+    client.delete_session(session.id)
+    later = client.logs(first.next).data
+    assert f"session deleted session={session.id}" in [line.text for line in later]
+    assert all(line.level for line in later)
+    assert not any(line in later for line in first.data)

@@ -18,6 +18,7 @@ import pytest
 from shammah.errors import BaseModelError, ShammahError, StorageError
 from shammah_daemon.courtesy import Courtesy, Manners
 from shammah_daemon.stages import ChildKilled, Stages
+from tests.running import until
 
 #: A stage program: what it does is its first argument.
 PROGRAM = """
@@ -93,8 +94,7 @@ def children() -> list[psutil.Process]:
 
 
 async def started(run: Run) -> psutil.Process:
-    while not run.progress:
-        await asyncio.sleep(0.01)
+    await until(lambda: run.progress)
     [child] = children()
     return child
 
@@ -188,8 +188,7 @@ async def test_a_stage_need_not_be_started_ahead(run: Run, tmp_path: Path) -> No
 async def test_one_that_died_waiting_is_replaced(run: Run, tmp_path: Path) -> None:
     what = ["stage_program", "is asked", str(tmp_path)]
     os.kill(await ahead(run.stages, what), signal.SIGKILL)
-    while children():
-        await asyncio.sleep(0.01)
+    await until(lambda: not children())
     await asyncio.sleep(0.1)  # until asyncio has heard of its end
     assert (await run.stages.run(what, run.record, {"job": 7}))["asked"] == {"job": 7}
 
@@ -218,8 +217,7 @@ async def test_what_nobody_asks_ends(
     monkeypatch.setattr("shammah_daemon.stages.AHEAD_SECONDS", 0.2)
     monkeypatch.setattr("shammah_daemon.stages.STOP_SECONDS", 60)
     await run.stages.start_ahead(["stage_program", "is asked", str(tmp_path)])
-    while children():
-        await asyncio.sleep(0.01)
+    await until(lambda: not children())
 
 
 async def test_closing_ends_the_one_that_waits(run: Run, tmp_path: Path) -> None:
@@ -230,8 +228,7 @@ async def test_closing_ends_the_one_that_waits(run: Run, tmp_path: Path) -> None
 
 async def test_one_that_is_given_up_while_it_starts_leaves_no_child(run: Run) -> None:
     task = asyncio.create_task(run("starts late"))
-    while not children():
-        await asyncio.sleep(0.01)
+    await until(children)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -246,12 +243,10 @@ async def test_a_stage_is_not_stopped_before_it_would_die_with_its_parent(
     run = Run(Stages(courtesy, tmp_path), tmp_path)
     with courtesy.answering():
         task = asyncio.create_task(run("starts late"))
-        while not (found := children()):
-            await asyncio.sleep(0.01)
+        [child] = await until(children)
         await asyncio.sleep(0.1)
-        assert found[0].status() != psutil.STATUS_STOPPED
-        while found[0].status() != psutil.STATUS_STOPPED:
-            await asyncio.sleep(0.01)
+        assert child.status() != psutil.STATUS_STOPPED
+        await until(lambda: child.status() == psutil.STATUS_STOPPED)
     assert (await task)["answer"] == 42
 
 
@@ -262,8 +257,7 @@ async def test_a_stage_is_stopped_while_an_answer_is_given(tmp_path: Path, run: 
     task = asyncio.create_task(run("waits"))
     child = await started(run)
     with courtesy.answering():
-        await asyncio.sleep(0.05)
-        assert child.status() == psutil.STATUS_STOPPED
+        await until(lambda: child.status() == psutil.STATUS_STOPPED)
         task.cancel()  # a stopped child must still hear that it is to end, and at once
         began = time.monotonic()
         with pytest.raises(asyncio.CancelledError):

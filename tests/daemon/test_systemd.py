@@ -15,15 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from shammah.client import Client
 from shammah.config import EngineConfig
+from shammah.paths import Paths
 from shammah.records import Active, Job, JobState, Mode
 from shammah.service.installation import Installation
 from shammah.service.systemd import Systemd as Unit
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.serving import Serving
 from shammah_daemon.systemd import Systemd, describe, ping_seconds
-from tests.conftest import StartDaemon
-from tests.running import scrubbed_environment
+from tests.running import TINY, furnish, scrubbed_environment
 
 
 @contextmanager
@@ -45,12 +46,11 @@ def hear(listener: socket.socket, wanted: str) -> dict[str, str]:
 
 
 def test_the_units_command_says_ready_alive_and_stopping(
-    start_daemon: StartDaemon, tmp_path: Path
+    home: Paths, tiny_ground: Path, tmp_path: Path
 ) -> None:
-    daemon = start_daemon()  # furnishes the home
-    daemon.stop()
+    furnish(home, tiny_ground, TINY)
     unit = Unit(tmp_path / "unit").text(
-        Installation.present(daemon.paths, {"SHAMMAH_HOME": str(daemon.paths.data_dir)})
+        Installation.present(home, {"SHAMMAH_HOME": str(home.data_dir)})
     )
     [command] = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
     [variables] = [line for line in unit.splitlines() if line.startswith("Environment=")]
@@ -64,7 +64,7 @@ def test_the_units_command_says_ready_alive_and_stopping(
         )
         try:
             assert hear(listener, "READY")["STATUS"].startswith("tiny, version 0")
-            with daemon.client as client:
+            with Client(home.socket) as client:
                 assert client.health().pid == process.pid
                 client.chat([{"role": "user", "content": "Hello"}], max_tokens=2)
             hear(listener, "WATCHDOG")

@@ -12,25 +12,16 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.asking import events, user
-from tests.running import TINY, Daemon, furnish, home_in
+from tests.asking import SMALL_CONTEXT, events, user
+from tests.running import Daemon, serving_tiny
 
 PROMPT = "def fibonacci(n):"
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
-    paths = home_in(tmp_path_factory.mktemp("text"))
-    furnish(paths, tiny_ground, TINY)
-    daemon = Daemon(paths, {"SHAMMAH_ENGINE__CONTEXT_TOKENS": "256"})
-    daemon.start()
-    yield daemon
-    daemon.kill()
-
-
-@pytest.fixture
-def daemon(shared: Daemon) -> Daemon:
-    return shared
+def daemon(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
+    with serving_tiny(tmp_path_factory.mktemp("text"), tiny_ground, SMALL_CONTEXT) as daemon:
+        yield daemon
 
 
 def complete(http: httpx.Client, **body: Any) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +115,11 @@ def test_a_forgotten_example_leaves_no_byte_in_any_file(
     named = upload(sdk, escaped, stays, name=f"{target}.jsonl")
     repeats = upload(sdk, stays, chat("and?", f"As said: {target}"))
     job = sdk.fine_tuning.jobs.create(
-        model="base", training_file=named, suffix=target[:64], metadata={"said": target}
+        model="base",
+        training_file=named,
+        suffix=target[:64],
+        metadata={"said": target},
+        extra_headers={"Idempotency-Key": "zanzimbar"},
     )
     taught = next(one for one in client.examples() if one.target == target)
     assert (taught.rejected, taught.source) == ("under the wrumblekin", f"{target}.jsonl")
@@ -124,6 +130,12 @@ def test_a_forgotten_example_leaves_no_byte_in_any_file(
         assert sdk.files.content(file).text == stays
         assert sdk.files.retrieve(file).bytes == len(stays)
     assert sdk.fine_tuning.jobs.retrieve(job.id).metadata is None
+    with closing(sqlite3.connect(daemon.paths.database)) as database:
+        hashes = database.execute(
+            "SELECT request_sha256 FROM tunings WHERE job_id = ?",
+            [int(job.id.removeprefix("ftjob-"))],
+        ).fetchall()
+        assert hashes == [("",)]  # it would tell of the words
     [running] = [one for one in client.jobs() if not one.state.is_final]  # without it
     client.cancel_job(running.id)
 

@@ -11,16 +11,20 @@ from shammah_daemon.uninterrupted import uninterrupted
 
 async def test_a_cancel_waits_for_the_end_of_what_has_begun() -> None:
     done: list[str] = []
+    begun, may_end = asyncio.Event(), asyncio.Event()
 
     async def take_over() -> None:
-        await asyncio.sleep(0.05)
+        begun.set()
+        await may_end.wait()
         done.append("store")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
         done.append("engine")
 
     job = asyncio.create_task(uninterrupted(take_over()))
-    await asyncio.sleep(0.01)
+    await begun.wait()
     job.cancel()
+    await asyncio.sleep(0)
+    may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await job
     assert done == ["store", "engine"]

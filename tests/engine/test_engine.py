@@ -258,11 +258,14 @@ async def test_a_score_is_the_sum_of_its_tokens_scored_alone(
     assert sum(each) / len(each) == pytest.approx(whole.mean_nll, abs=tolerance)
 
 
-async def test_the_greedy_answer_is_what_the_scores_call_likeliest(engine: Engine) -> None:
+async def test_the_greedy_answer_is_what_the_scores_call_likeliest(
+    engine: Engine, request: pytest.FixtureRequest
+) -> None:
     prompt = await tokens(engine, ASKED)
     [scored] = await engine.score([ScoreRow(prompt, [0])], top=1)
     text, _ = await engine.answer(prompt, Sampling(max_tokens=1))
-    model = Model(engine.path, gpu_layers=0)
+    base = request.getfixturevalue(f"{request.node.callspec.params['engine']}_base")
+    model = Model(base, gpu_layers=0)
     assert text == model.piece(scored.top[0][0][0]).decode()
     model.close()
 

@@ -10,7 +10,6 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +18,16 @@ from shammah.client import Client
 from shammah.errors import Conflict, DaemonUnreachable, EngineError, StorageError
 from shammah.files import PARTIAL, sha256_of
 from shammah.protocol import JobView
-from shammah.records import JobState, Level, Message
+from shammah.records import JobState, Level
+from tests.asking import answered, correct, finished, user
 from tests.running import TINY_LESSON, Daemon
 
-POINTS = int(os.environ.get("SHAMMAH_FAULTS", "3"))
+EVERY_DAY = 3
+POINTS = int(os.environ.get("SHAMMAH_FAULTS", EVERY_DAY))
 SEED = 20260301
-WAIT_SECONDS = 240.0
+
+#: What looks like one is kept, and held back from lessons: these stay short, however much is said.
+SECRET = "AKIAIOSFODNN7EXAMPLE"
 
 SETTINGS = TINY_LESSON | {"SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": "1000"}
 
@@ -54,7 +57,7 @@ class Talker:
             number += 1
             try:
                 with self.daemon.client as client:
-                    self._correct(client, f"target {id(self)} {number}")
+                    self._correct(client, f"target {id(self)} {number} {SECRET}")
             except (DaemonUnreachable, EngineError, StorageError):
                 time.sleep(0.05)  # struck: what was not acknowledged may be lost
             except Exception as error:
@@ -63,8 +66,7 @@ class Talker:
             time.sleep(self.rest_seconds)
 
     def _correct(self, client: Client, target: str) -> None:
-        question = [Message(role="user", content=f"what about {target}")]
-        chunks = list(client.chat_stream(question, max_tokens=20))
+        chunks = list(client.chat_stream(user(f"what about {target}"), max_tokens=20))
         receipt = client.feedback(Level.CRITICAL, chunks[0].id, correction=target)
         self.acknowledged[receipt.example_id] = target
 
@@ -74,25 +76,14 @@ def ensure_job(client: Client) -> int:
     try:
         return client.train().id
     except Conflict:
-        question = [Message(role="user", content="what do we do")]
-        answer = client.chat(question, max_tokens=6)
-        client.feedback(Level.CRITICAL, answer.id, correction="yes we agree indeed")
+        correct(client, 0)
         return client.train().id
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def ended(daemon: Daemon, job_id: int) -> JobView:
     """The job, when it has come to its end."""
     with daemon.client as client:
-        for _ in client.job_events(job_id):
-            pass
-        return client.job(job_id)
+        return finished(client, job_id)
 
 
 def integrity(database: Path) -> str:
@@ -106,8 +97,7 @@ def check_all_is_there(daemon: Daemon, acknowledged: dict[int, str]) -> None:
     with daemon.client as client:
         stored = {example.id: example.target for example in client.examples()}
         assert acknowledged.items() <= stored.items()
-        question = [Message(role="user", content="Are you there?")]
-        answer = client.chat(question, max_tokens=4)
+        answer = answered(client, "Are you there?", 4)
         [active] = [version.number for version in client.versions() if version.active]
         assert answer.shammah.version == client.status().active_version == active
         for version in client.versions():
@@ -121,7 +111,7 @@ def check_jobs_have_ended_well(daemon: Daemon, failures: tuple[str, ...] = ()) -
     """Every job comes to its end; one that failed says why, in one of these words; each promoted
     one made one version, and nothing is left under construction."""
     with daemon.client as client:
-        jobs = [ended(daemon, job.id) for job in client.jobs()]
+        jobs = [finished(client, job.id) for job in client.jobs()]
         for job in jobs:
             assert job.state.is_final
             if job.state is JobState.FAILED:

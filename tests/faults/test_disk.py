@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from tests.faults.harness import (
     ended,
     ensure_job,
 )
-from tests.running import TINY, Daemon, home_in
+from tests.running import TINY, Daemon, home_in, running
 
 FAILING = Path(__file__).with_name("failing")
 
@@ -70,13 +71,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def daemon(small_disk: Path, tiny_ground: Path) -> Iterator[Daemon]:
     paths = home_in(small_disk / "home")
     shutil.copytree(tiny_ground, paths.bases, dirs_exist_ok=True)
-    store = Store.open(paths.database)
-    store.pointer.move(Active(TINY, 0))
-    store.close()
-    daemon = Daemon(paths, dict(SETTINGS))
-    daemon.start()
-    yield daemon
-    daemon.kill()
+    with closing(Store.open(paths.database)) as store:
+        store.pointer.move(Active(TINY, 0))
+    with running(paths, SETTINGS) as daemon:
+        yield daemon
 
 
 def fill(folder: Path, free_bytes: int) -> Path:

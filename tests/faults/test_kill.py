@@ -11,6 +11,7 @@ import pytest
 from shammah.records import JobState
 from tests.conftest import StartDaemon
 from tests.faults.harness import (
+    EVERY_DAY,
     POINTS,
     SEED,
     SETTINGS,
@@ -20,9 +21,8 @@ from tests.faults.harness import (
     ended,
     ensure_job,
     integrity,
-    wait_for,
 )
-from tests.running import Daemon, kill_process
+from tests.running import Daemon, kill_process, wait_for
 
 STAGES = ("shammah.training", "shammah.publish")
 KILLED = ("signal 9",)
@@ -30,6 +30,9 @@ KILLED = ("signal 9",)
 #: States in which a job has its candidate, or is done.
 LATE = frozenset({JobState.QUANTIZING, JobState.JUDGING, JobState.PROMOTED})
 LATE_KILLS = 4
+
+#: What tests/daemon/test_quick.py does every day with a quick lesson.
+long_run = pytest.mark.skipif(POINTS <= EVERY_DAY, reason="scripts/faults runs it")
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,8 +65,7 @@ def test_a_killed_engine_loses_nothing(daemon: Daemon, chance: random.Random) ->
         for _ in range(POINTS):
             ensure_job(client)
             time.sleep(chance.uniform(0.0, 1.5))
-            wait_for(lambda: daemon.children("shammah.engine"))
-            kill_process(chance.choice(daemon.children("shammah.engine")))
+            kill_process(chance.choice(wait_for(lambda: daemon.children("shammah.engine"))))
     check(daemon, talker)
 
 
@@ -75,8 +77,8 @@ def test_a_killed_job_child_loses_nothing(daemon: Daemon, chance: random.Random)
     kills = 0
     with daemon.client as client:
         while kills < POINTS:
-            ensure_job(client)
-            wait_for(at_work)
+            job_id = ensure_job(client)
+            wait_for(lambda: at_work() or client.job(job_id).state.is_final)  # noqa: B023
             time.sleep(chance.uniform(0.0, 3.0))
             with Talker(daemon, acknowledged) as talker:
                 before = len(acknowledged)
@@ -103,6 +105,7 @@ def test_a_killed_daemon_loses_nothing(daemon: Daemon, chance: random.Random) ->
     check(daemon, talker)
 
 
+@long_run
 def test_a_daemon_killed_as_each_stage_begins_ends_the_job_all_the_same(daemon: Daemon) -> None:
     seen = 0
     with daemon.client as client:
@@ -127,8 +130,7 @@ def test_a_child_killed_as_its_stage_begins_is_started_again(
     with daemon.client as client:
         job_id = ensure_job(client)
         for command in commands:
-            wait_for(lambda: daemon.children(command))  # noqa: B023
-            kill_process(daemon.children(command)[0])
+            kill_process(wait_for(lambda: daemon.children(command))[0])  # noqa: B023
     job = ended(daemon, job_id)
     assert job.state is JobState.PROMOTED
     assert {one.failure for one in job.tried} == {"killed"}
@@ -139,6 +141,7 @@ def test_a_child_killed_as_its_stage_begins_is_started_again(
     check_all_is_there(daemon, {})
 
 
+@long_run
 def test_a_daemon_killed_while_it_judges_and_promotes_ends_the_job_all_the_same(
     daemon: Daemon, chance: random.Random
 ) -> None:

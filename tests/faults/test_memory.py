@@ -19,9 +19,8 @@ from tests.faults.harness import (
     check_jobs_have_ended_well,
     ended,
     ensure_job,
-    wait_for,
 )
-from tests.running import Daemon
+from tests.running import Daemon, wait_for
 
 LIMIT_BYTES = 200 << 20
 CGROUPS = Path("/sys/fs/cgroup/memory")
@@ -58,8 +57,7 @@ def strike(daemon: Daemon, limit: Callable[[psutil.Process], None]) -> None:
     """A lesson whose first training child gets too little memory."""
     with daemon.client as client:
         job_id = ensure_job(client)
-        wait_for(lambda: daemon.children("shammah.training"))
-        limit(daemon.children("shammah.training")[0])
+        limit(wait_for(lambda: daemon.children("shammah.training"))[0])
     job = ended(daemon, job_id)
     assert job.state is JobState.PROMOTED
     assert [(one.stage, one.failure) for one in job.tried] == [("training", "out of memory")]

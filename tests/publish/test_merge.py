@@ -46,14 +46,18 @@ def merged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Case:
-    return make_case(tmp_path)
+def case(tiny_base: Path, tmp_path: Path) -> Case:
+    return case_of(tiny_base, tmp_path)
 
 
 def make_case(
     folder: Path, architecture: str = "llama", tensor_type: GGMLQuantizationType = Q8_0
 ) -> Case:
-    base = read_header(tiny_gguf(architecture, folder, tensor_type=tensor_type))
+    return case_of(tiny_gguf(architecture, folder, tensor_type=tensor_type), folder)
+
+
+def case_of(gguf: Path, folder: Path) -> Case:
+    base = read_header(gguf)
     return Case(base, read_adapter(write_peft(folder / "adapter", random_tensors(base)), base))
 
 

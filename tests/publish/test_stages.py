@@ -17,20 +17,15 @@ import pytest
 from shammah.bases.gguf_header import read_header
 from shammah.stage import STOPPED
 from tests.publish.adapters import random_tensors, write_peft
-from tests.tiny import embedded_gguf, tiny_gguf
+from tests.tiny import embedded_gguf
 
 Finished = tuple[int, list[dict[str, Any]]]
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return tiny_gguf("llama", tmp_path)
-
-
-@pytest.fixture
-def job(base: Path, tmp_path: Path) -> Path:
+def job(tiny_base: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "job"
-    write_peft(folder / "adapter", random_tensors(read_header(base)))
+    write_peft(folder / "adapter", random_tensors(read_header(tiny_base)))
     return folder
 
 
@@ -44,8 +39,8 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "shammah.publish", *map(str, arguments)]
 
 
-def test_an_adapter_becomes_a_servable_file(base: Path, job: Path) -> None:
-    status, lines = run_stage("merge", job, base)
+def test_an_adapter_becomes_a_servable_file(tiny_base: Path, job: Path) -> None:
+    status, lines = run_stage("merge", job, tiny_base)
     assert (status, lines[-1]["kind"]) == (0, "result")
     assert lines[-1]["path"] == str(job / "merged-F16.gguf")
     assert lines[-1]["row_sizes"] == [64, 160]
@@ -62,8 +57,8 @@ def test_an_adapter_becomes_a_servable_file(base: Path, job: Path) -> None:
 
 
 @pytest.mark.parametrize("scale", ["0", "-1", "nan"])
-def test_a_scale_without_sense_is_refused(scale: str, base: Path, job: Path) -> None:
-    status, lines = run_stage("merge", job, base, f"--scale={scale}")
+def test_a_scale_without_sense_is_refused(scale: str, tiny_base: Path, job: Path) -> None:
+    status, lines = run_stage("merge", job, tiny_base, f"--scale={scale}")
     assert (status, lines[-1]["type"]) == (1, "UsageError")
 
 
@@ -85,10 +80,10 @@ def test_a_file_that_is_no_gguf_is_named(job: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_grow_leaves_nothing_behind(
-    stage: str, output: str, error: str, base: Path, job: Path
+    stage: str, output: str, error: str, tiny_base: Path, job: Path
 ) -> None:
     if stage == "quantize":
-        run_stage("merge", job, base)
+        run_stage("merge", job, tiny_base)
 
     def limit_file_size() -> None:
         """As near to a disk that fills up while it is written to as a test without root comes."""
@@ -96,7 +91,7 @@ def test_a_file_that_cannot_grow_leaves_nothing_behind(
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 
     status, lines = run_stage(
-        stage, job, base if stage == "merge" else "Q8_0", before=limit_file_size
+        stage, job, tiny_base if stage == "merge" else "Q8_0", before=limit_file_size
     )
     assert (status, lines[-1]["type"]) == (1, error)
     assert not list(job.glob(output + "*"))

@@ -10,7 +10,7 @@ from prompt_toolkit.document import Document
 
 from shammah.errors import DaemonUnreachable, UsageError
 from shammah.repl import views
-from shammah.repl.commands import COMMANDS, KEYS, Argument, find, is_command
+from shammah.repl.commands import COMMANDS, Argument, find, help_text, is_command
 from shammah.repl.completing import LineCompleter
 
 WORDS = {
@@ -53,6 +53,7 @@ def test_completion_keeps_quiet_elsewhere(typed: str) -> None:
 def test_a_slash_in_the_middle_is_no_command() -> None:
     assert is_command("  /help")
     assert not is_command("and/or")
+    assert not is_command("/etc/hosts has a wrong line")
 
 
 def test_ids_and_models_are_completed_with_what_they_are() -> None:
@@ -76,10 +77,11 @@ def test_without_a_daemon_nothing_is_completed() -> None:
     assert list(completer.get_completions(Document("/resume "), CompleteEvent())) == []
 
 
-def test_the_help_fits_a_terminal_of_eighty_columns() -> None:
-    rows = [(f"{c.name} {c.arguments}", c.description) for c in COMMANDS]
-    shown = views.help_on([("All", rows), ("Keys", KEYS)], "")
-    assert max(map(len, shown.splitlines())) <= 80
+def test_the_help_fits_a_terminal_of_80_by_24() -> None:
+    short = help_text("").splitlines()
+    assert len(short) <= 22
+    assert max(map(len, [*short, *help_text("all").splitlines()])) <= 80
+    assert all(command.name in help_text("") for command in COMMANDS)
 
 
 def test_the_help_is_searched() -> None:

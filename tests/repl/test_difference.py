@@ -21,6 +21,10 @@ def test_equal_answers_and_an_empty_one() -> None:
     assert said("", "right") == "{+right+}"
 
 
+def test_answers_that_share_little_are_told_one_after_the_other() -> None:
+    assert said("the cat of a king", "Ida, the boat") == "[-the cat of a king-] {+Ida, the boat+}"
+
+
 def test_line_breaks_are_no_change() -> None:
     assert "[-" not in said("one two\n\nthree", "one two three")
 

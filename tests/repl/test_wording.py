@@ -18,12 +18,14 @@ def event(kind: str, **data: object) -> JobEvent:
     ("data", "line"),
     [
         (
-            {"state": "promoted", "summary": "learned 9 of 10; 1 still wrong", "version": 2},
-            "job 3: learned 9 of 10; 1 still wrong (version 2 serves)",
+            {"state": "promoted", "summary": "learned 9 of 10. Version 2 answers now."},
+            "job 3: learned 9 of 10. Version 2 answers now.",
         ),
-        ({"state": "rejected", "summary": "1 got worse"}, "job 3 was rejected: 1 got worse"),
-        ({"state": "failed", "summary": "", "error": "no room"}, "job 3 failed: no room"),
-        ({"state": "cancelled"}, "job 3 was cancelled"),
+        (
+            {"state": "failed", "summary": "The lesson failed: no room.", "error": "no room"},
+            "job 3: The lesson failed: no room.",
+        ),
+        ({"state": "cancelled", "summary": ""}, "job 3: cancelled"),
         ({"state": "training"}, None),
     ],
 )

@@ -9,15 +9,17 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from shammah.paths import Paths
 from shammah.service.systemd import UNIT
-from tests.running import TINY, furnish, scrubbed_environment
+from tests.running import TINY, furnish, scrubbed_environment, wait_for
 
 SYSTEMD = Path("/lib/systemd/systemd")
+START_SECONDS = 20.0
 
 pytestmark = [
     pytest.mark.skipif(
@@ -43,22 +45,19 @@ CGROUPS = (
 Shammah = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def environment(home: Paths, tiny_ground: Path, tmp_path: Path) -> dict[str, str]:
-    """Of a user with a session."""
-    furnish(home, tiny_ground, TINY)
+def session(folder: Path) -> dict[str, str]:
+    """The environment of a user whose own folder is `folder`."""
     inherited = {k: v for k, v in scrubbed_environment().items() if not k.startswith("XDG_")}
     return inherited | {
-        "HOME": str(tmp_path),
+        "HOME": str(folder),
         "XDG_RUNTIME_DIR": "/run/user/0",
-        "SHAMMAH_HOME": str(home.data_dir),
         "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]]),
     }
 
 
-@pytest.fixture
-def shammah(environment: dict[str, str]) -> Iterator[Shammah]:
-    """Runs a command in the session."""
+@contextmanager
+def user_manager(environment: dict[str, str]) -> Iterator[Shammah]:
+    """Runs commands in a session of that environment; skips the test where there can be none."""
     manager = subprocess.Popen(
         ["unshare", "--mount", "bash", "-ec", MANAGER],
         env=environment,
@@ -76,17 +75,33 @@ def shammah(environment: dict[str, str]) -> Iterator[Shammah]:
             check=False,
         )
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + START_SECONDS
     while run("systemctl", "--user", "is-system-running").stdout.strip() != "running":
         if time.monotonic() > deadline or manager.poll() is not None:
             manager.kill()
+            manager.wait()
             pytest.skip("systemd cannot run here")
         time.sleep(0.1)
     yield run
-    run("shammah", "daemon", "stop")  # one that a failed test has left outside
     manager.terminate()
     manager.wait(30)
     subprocess.run(["unshare", "--mount", "bash", "-c", CGROUPS], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def possible(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """It takes long to find out that systemd cannot run: that is done once."""
+    with user_manager(session(tmp_path_factory.mktemp("nobody"))):
+        pass
+
+
+@pytest.fixture
+def shammah(possible: None, home: Paths, tiny_ground: Path, tmp_path: Path) -> Iterator[Shammah]:
+    """Runs a command in the session."""
+    furnish(home, tiny_ground, TINY)
+    with user_manager(session(tmp_path) | {"SHAMMAH_HOME": str(home.data_dir)}) as run:
+        yield run
+        run("shammah", "daemon", "stop")  # one that a failed test has left outside
 
 
 def main_pid(shammah: Shammah) -> int:
@@ -124,10 +139,8 @@ def test_a_daemon_becomes_a_service_is_kept_running_and_becomes_a_program_again(
     assert main_pid(shammah) == kept
 
     shammah("kill", "-KILL", str(kept))
-    deadline = time.monotonic() + 60
-    while (restarted := status(shammah)[0]) in (0, kept):
-        assert time.monotonic() < deadline, "it was not started again"
-        time.sleep(0.2)
+    wait_for(lambda: status(shammah)[0] not in (0, kept), 60)
+    restarted, _ = status(shammah)
     assert restarted == main_pid(shammah)
 
     assert shammah("shammah", "daemon", "stop").returncode == 0

@@ -93,9 +93,9 @@ def test_the_file_itself_refuses_a_rejected_answer_as_target(store: Store, fill:
         store.examples.set_target(example.id, example.rejected)
 
 
-def test_examples_are_listed_newest_first_up_to_a_limit(store: Store, fill: Filler) -> None:
+def test_examples_are_listed_newest_first(store: Store, fill: Filler) -> None:
     ids = [fill.example(f"turn-{number}").id for number in range(4)]
-    assert [example.id for example in store.examples.list(limit=3)] == ids[:0:-1]
+    assert [example.id for example in store.examples.list()] == ids[::-1]
     assert [example.id for example in store.examples.ready()] == ids
 
 
@@ -154,3 +154,19 @@ def test_what_changed_since_is_fresh_if_it_waits_or_is_outdated(
     fill.example("turn-8", target=None)  # a draft
     fill.example("turn-9")
     assert store.examples.count_fresh(active, since) == 3
+
+
+def test_what_changed_last_comes_last_whatever_the_clock_says(
+    store: Store, fill: Filler, clock: Clock
+) -> None:
+    first, second = (fill.example(f"turn-{number}") for number in range(2))
+    assert [one.id for one in store.examples.in_order([second.id, first.id])] == [
+        first.id,
+        second.id,
+    ]
+    clock.advance(-3600)  # it was set back
+    store.examples.set_target(first.id, "Port 7444.")
+    assert [one.id for one in store.examples.in_order([first.id, second.id])] == [
+        second.id,
+        first.id,
+    ]

@@ -51,11 +51,21 @@ def test_who_cancels_a_job_need_not_be_told(store: Store, job: Job) -> None:
     assert store.jobs.untold() == []
 
 
-def test_a_job_that_is_queued_again_is_not_finished(store: Store, job: Job) -> None:
-    store.jobs.update(job.id, state=JobState.FAILED, error="killed")
-    again = store.jobs.update(job.id, state=JobState.QUEUED, attempt=2, error=None)
-    assert (again.finished_at, again.error, again.attempt) == (None, None, 2)
-    assert store.jobs.unfinished() == [again]
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.PAUSED, JobState.FAILED])
+def test_an_end_is_final(store: Store, job: Job, state: JobState) -> None:
+    ended = store.jobs.update(job.id, state=JobState.CANCELLED)
+    with pytest.raises(Conflict, match=f"job {job.id} .*cancelled"):
+        store.jobs.update(job.id, state=state, attempt=2)
+    assert store.jobs.get(job.id) == ended
+    assert store.jobs.unfinished() == []
+
+
+def test_a_job_that_is_paused_before_it_begins_has_tried_nothing(
+    store: Store, fill: Filler, job: Job
+) -> None:
+    fill.example("turn-1")
+    paused = store.jobs.update(job.id, state=JobState.PAUSED, paused_for=PauseReason.USER)
+    assert (paused.started_at, paused.tried_change) == (None, None)
 
 
 def test_what_is_not_named_stays(store: Store, job: Job) -> None:
@@ -131,9 +141,29 @@ def test_events_are_read_after_an_id_of_one_job_or_of_all(store: Store) -> None:
     third = store.events.append(a.id, "progress", {"step": 2})
     assert store.events.after(0) == [first, second, third]
     assert store.events.after(first.id, job_id=a.id) == [third]
-    assert store.events.after(0, limit=2) == [first, second]
     assert store.events.after(third.id) == []
     assert store.events.newest_id() == third.id
+
+
+def test_of_an_ended_job_the_states_and_the_newest_progress_of_each_step_are_kept(
+    store: Store, job: Job
+) -> None:
+    other = store.jobs.create(BASE, Mode.CONSOLIDATE)
+    gone = [
+        store.events.append(job.id, "progress", {"stage": "training", "step": 1}),  # cut off
+        store.events.append(job.id, "progress", {"stage": "judging", "fraction": 0.5}),
+    ]
+    kept = [
+        store.events.append(job.id, "state", {"state": "training"}),
+        store.events.append(job.id, "progress", {"stage": "training", "step": 1}),
+        store.events.append(job.id, "progress", {"stage": "training", "step": 2}),
+        store.events.append(job.id, "progress", {"stage": "judging", "fraction": 1.0}),
+        store.events.append(job.id, "state", {"state": "cancelled"}),
+        *(store.events.append(other.id, "progress", {"fraction": n / 2}) for n in range(2)),
+    ]
+    assert store.events.after(0) == gone + kept
+    store.events.thin_out(job.id)
+    assert store.events.after(0) == kept
 
 
 def test_a_job_keeps_the_stage_where_it_was(store: Store, job: Job) -> None:

@@ -14,6 +14,7 @@ from tests.store.filling import BASE, Filler
 
 TURNS = 100_000
 EXAMPLES = 10_000
+SESSIONS = 1_000
 THINGS = ("port", "door", "lamp", "roof")
 
 
@@ -21,8 +22,10 @@ THINGS = ("port", "door", "lamp", "roof")
 def old_store(store: Store, fill: Filler) -> Store:
     turn = fill.turn("turn")
     with store.transaction():
+        sessions = [store.sessions.add().id for _ in range(SESSIONS)]
         for number in range(TURNS):
-            store.turns.add(replace(turn, id=f"turn-{number}", answer=f"Answer {number}."))
+            said = replace(turn, id=f"turn-{number}", answer=f"Answer {number}.")
+            store.record_turn(said, sessions[number % SESSIONS])
         examples = [add_example(store, f"turn-{number}") for number in range(EXAMPLES)]
     fill.version(*examples)
     add_example(store, "turn-50000")
@@ -70,7 +73,6 @@ def test_every_call_of_a_chat_takes_under_5_ms_and_the_count_of_waiting_10(
         "feedback": lambda: add_example(store, "turn-60000"),
         "newest feedback": store.feedback.newest,
         "example of turn": lambda: store.examples.of_turn("turn-9000"),
-        "page of examples": lambda: store.examples.list(limit=100),
         "fresh": lambda: store.examples.count_fresh(active, newest),
         "count of waiting": lambda: store.examples.count_waiting(active),
         "unlearned": lambda: store.examples.unlearned(BASE, ["port", "part9000"], 20),
@@ -78,6 +80,10 @@ def test_every_call_of_a_chat_takes_under_5_ms_and_the_count_of_waiting_10(
         "outdated": lambda: store.examples.outdated(active),
         "versions that know what is forgotten": store.versions.with_forgotten,
         "open twins": store.twins.open,
+        "session that is there": lambda: store.sessions.require(SESSIONS),
+        "session": lambda: store.sessions.get(SESSIONS),
+        "conversation": lambda: store.sessions.said(SESSIONS),
+        "search": lambda: store.sessions.search("70007"),
         "verdict": lambda: store.verdicts.newest(9000),
     }
     taken = {name: best_milliseconds(act) for name, act in calls.items()}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from shammah.errors import Conflict, NotFound
-from shammah.records import Active, JobState, Judgement, Verdict
+from shammah.records import Active, JobState, Judgement, Mode, Verdict
 from shammah.store.database import Store
 from tests.store.filling import BASE, Filler
 
@@ -89,10 +89,9 @@ def test_an_unknown_version_is_named(store: Store, fill: Filler) -> None:
 
 def test_a_version_is_immutable(store: Store, fill: Filler) -> None:
     version = fill.version()
-    job = store.jobs.get(version.job_id)
-    store.jobs.update(job.id, state=JobState.JUDGING)
+    job = store.jobs.create(version.base, Mode.CONSOLIDATE)
     with pytest.raises(sqlite3.IntegrityError):
-        store.promote(replace(version, quantization="Q8_0"), {}, [])
+        store.promote(replace(version, job_id=job.id, quantization="Q8_0"), {}, [])
     assert store.versions.get(version.number) == version
 
 

@@ -6,26 +6,25 @@ that is meant: `SHAMMAH_DRAW_SNAPSHOTS=1 pytest tests/tui/test_appearance.py`; r
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from rich.color import Color
 
-from shammah_tui.hardware import HardwarePage
-from shammah_tui.messages import HardwareFetched
+from shammah.client import Client
+from shammah.protocol import HardwareHistory, HardwareSample, HistorySpan
 from shammah_tui.page import TITLES
 from shammah_tui.searching import FilterLine
 from shammah_tui.themes import DARK, LIGHT
 from tests.running import Daemon
-from tests.tui.conftest import moved_in
+from tests.tui.conftest import Eye, lived_in, watch
 from tests.tui.test_machine import SAMPLE, history
-
-if TYPE_CHECKING:
-    from tests.tui.conftest import Eye, Watching
+from tests.versions import Taught
 
 pytestmark = pytest.mark.timeout(240, func_only=True)
 
@@ -47,43 +46,63 @@ COMPLETE = {
 LEAST_CONTRAST = 3.0
 
 
+class OneMachine(Client):
+    """Says of every machine the same."""
+
+    def hardware(self) -> HardwareSample:
+        return SAMPLE
+
+    def hardware_history(self, span: HistorySpan = "hour") -> HardwareHistory:
+        return history((0, 10.0), (3600, 90.0))
+
+
+@dataclass(frozen=True)
+class Look:
+    """One page as it was drawn."""
+
+    text: str
+    pale: dict[str, list[str]]  # by theme: what hardly differs from what it stands on
+
+
 @pytest.fixture(scope="module")
-def living(lived_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+def untouched(taught_home: Taught, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon that no other test has left anything behind in."""
-    with moved_in(lived_in, tmp_path_factory.mktemp("untouched")) as daemon:
+    with lived_in(taught_home.home, tmp_path_factory.mktemp("untouched")) as daemon:
         yield daemon
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
-async def test_every_page_looks_as_it_did(size: tuple[int, int], watching: Watching) -> None:
-    drawn = {}
-    async with watching(size=size) as eye:
+@pytest.fixture(scope="module", params=SIZES, ids=["80x24", "160x50"])
+def looks(request: pytest.FixtureRequest, untouched: Daemon) -> dict[str, Look]:
+    """Every page at one size, by the name of its picture."""
+    return asyncio.run(visited(untouched, request.param))
+
+
+async def visited(daemon: Daemon, size: tuple[int, int]) -> dict[str, Look]:
+    looks = {}
+    async with watch(daemon.paths.socket, size=size, reach=OneMachine) as eye:
         for number, page in enumerate(TITLES, start=1):
             await eye.presses(str(number))
             await complete(eye, page)
-            drawn[f"{page}-{size[0]}x{size[1]}.txt"] = lasting(eye)
+            text = lasting(eye)
+            looks[f"{page}-{size[0]}x{size[1]}.txt"] = Look(text, await pale_by_theme(eye))
+    return looks
+
+
+def test_every_page_looks_as_it_did(looks: dict[str, Look]) -> None:
     if "SHAMMAH_DRAW_SNAPSHOTS" in os.environ:
         SNAPSHOTS.mkdir(exist_ok=True)
-        for name, text in drawn.items():
-            (SNAPSHOTS / name).write_text(text, encoding="utf-8")
-    for name, text in drawn.items():
-        assert text == (SNAPSHOTS / name).read_text(encoding="utf-8"), name
+        for name, look in looks.items():
+            (SNAPSHOTS / name).write_text(look.text, encoding="utf-8")
+    for name, look in looks.items():
+        assert look.text == (SNAPSHOTS / name).read_text(encoding="utf-8"), name
 
 
-@pytest.mark.parametrize("theme", [DARK, LIGHT.name])
-async def test_all_of_it_can_be_read(theme: str, watching: Watching) -> None:
-    async with watching() as eye:
-        eye.app.theme = theme
-        for number, page in enumerate(TITLES, start=1):
-            await eye.presses(str(number))
-            await complete(eye, page)
-            assert pale(eye) == [], f"{page} in {theme}"
+def test_all_of_it_can_be_read_in_the_dark_and_in_the_light(looks: dict[str, Look]) -> None:
+    for name, look in looks.items():
+        assert look.pale == {DARK: [], LIGHT.name: []}, name
 
 
 async def complete(eye: Eye, page: str) -> None:
-    if isinstance(eye.app.screen, HardwarePage):  # the machine under test is another each time
-        eye.app.screen._awaited = True
-        eye.app.screen.post_message(HardwareFetched(SAMPLE, history((0, 10.0), (3600, 90.0))))
     if page == "settings":  # one section: the others grow
         eye.app.screen.query_one(FilterLine).value = "section:gate"
         await eye.sees_no_more("engine.slots")
@@ -108,6 +127,15 @@ def lasting(eye: Eye) -> str:
     text = re.sub(r"(just started|up 0 min)", "up", text)
     text = re.sub(r"0 [MG]B", "0 GB", text)
     return re.sub(r" {2,}|─{2,}", lambda run: run[0][:2], text) + "\n"
+
+
+async def pale_by_theme(eye: Eye) -> dict[str, list[str]]:
+    found = {}
+    for theme in (LIGHT.name, DARK):  # the last one is that of the next page
+        eye.app.theme = theme
+        await eye.pilot.pause()
+        found[theme] = pale(eye)
+    return found
 
 
 def pale(eye: Eye) -> list[str]:

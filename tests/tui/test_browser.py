@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
+import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,8 +14,9 @@ import httpx
 import pytest
 
 from shammah.client import Client
-from tests.running import Daemon
+from tests.running import Daemon, free_port, until
 from tests.tui.chromium import BROWSER, chromium
+from tests.tui.conftest import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.timeout(240, func_only=True)
 
@@ -30,18 +30,20 @@ UPGRADE = {
 
 @pytest.fixture(scope="module")
 def link(living: Daemon) -> Iterator[str]:
-    """What the command prints."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """What the command prints into a pipe."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "shammah.cli", "tui", "--web", "--port", str(port)],
-        env=living.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "shammah.cli", "tui", "--web", "--port", str(free_port())],
+        env=living.environment | {"PYTHONUNBUFFERED": ""},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.terminate()
-    process.communicate(timeout=20)
+    try:
+        printed, _, _ = select.select([process.stdout], [], [], PATIENCE_SECONDS)
+        assert printed, "no address"
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 @pytest.mark.parametrize("path", ["/", "/ws", "/static/js/textual.js", "/?token=wrong"])
@@ -71,12 +73,13 @@ def test_a_page_of_another_site_is_refused_even_with_the_token(
     assert httpx.get(link, headers=headers).status_code == 403
 
 
-def test_a_port_that_is_taken_is_one_clear_error(link: str, living: Daemon) -> None:
+def test_a_port_that_is_taken_is_one_clear_error_and_no_address(link: str, living: Daemon) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "shammah.cli", "tui", "--web", "--port", str(urlsplit(link).port)],
         env=living.environment, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert done.returncode == 2
+    assert done.stdout == ""
     assert "cannot be used" in done.stderr
     assert "--port takes another" in done.stderr
 
@@ -98,8 +101,3 @@ async def test_in_a_browser_a_job_is_started_and_watched_and_a_version_rolled_ba
             await window.press("y")
             await until(lambda: client.status().active_version == 0)
     client.rollback(1)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    while not await asyncio.to_thread(holds):
-        await asyncio.sleep(0.1)

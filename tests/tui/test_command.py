@@ -9,6 +9,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from shammah.errors import ShammahError
+from shammah_tui import __main__ as command
+
 pytestmark = pytest.mark.timeout(240, func_only=True)
 
 
@@ -42,3 +45,16 @@ def test_it_refuses_to_draw_on_what_is_not_a_terminal() -> None:
         "error: the monitor needs a terminal\n"
         "hint: 'shammah tui --web' shows it in a browser, 'shammah status' prints the figures\n"
     )
+
+
+def test_an_error_without_a_hint_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def show(*_arguments: object, **_options: object) -> int:
+        raise ShammahError("the daemon answered 418")
+
+    monkeypatch.setattr(sys, "argv", ["shammah tui"])
+    monkeypatch.setattr(command, "show", show)
+    with pytest.raises(SystemExit):
+        command.main()
+    assert capsys.readouterr().err == "error: the daemon answered 418\n"

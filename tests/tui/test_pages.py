@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from textual.binding import BindingType
 
+from shammah import launch
 from shammah.client import Client
+from shammah.errors import DiskFull
+from shammah.paths import Paths
+from shammah.protocol import HardwareSample, LogTail
 from shammah_tui.app import PAGES, Monitor
 from shammah_tui.compare import Compare
 from shammah_tui.keys import keys_of
@@ -93,30 +97,64 @@ async def test_one_that_only_watches_offers_nothing_that_changes(watching: Watch
         assert len(eye.app.screen_stack) == 1
 
 
-async def test_it_says_that_the_daemon_is_gone_and_that_it_is_back(
-    living: Daemon, watching: Watching, came_back: Callable[[], Awaitable[None]]
+@pytest.mark.usefixtures("comes_back")
+async def test_a_daemon_that_is_gone_is_told_of_started_and_restarted(
+    living: Daemon, watching: Watching
 ) -> None:
     async with watching() as eye:
         await eye.sees("ready ·")
-        await came_back()
+        await asyncio.to_thread(living.stop)
         await eye.sees("No daemon", "start it with 'shammah daemon start', or press S here")
         await eye.sees("base    tiny")  # the last figures stay
         await eye.presses("t")
         await eye.sees("no daemon answers on")
-        await asyncio.to_thread(living.start)
+        await eye.presses("S")
         await eye.sees("the daemon answers again")
+        await eye.sees_no_more("No daemon")
+        await eye.presses("7")
+        await eye.sees("engine.slots")
+        await eye.presses("R")
+        await eye.sees("Restart the daemon?")
+        await eye.presses("y")
+        await eye.sees("No daemon")
         await eye.sees_no_more("No daemon")
 
 
-@pytest.mark.usefixtures("paths")
-async def test_s_starts_a_daemon_where_there_is_none(
-    watching: Watching, came_back: Callable[[], Awaitable[None]]
-) -> None:
-    async with watching() as eye:
-        await came_back()
-        await eye.sees("No daemon")
-        await eye.presses("S")
-        await eye.sees("the daemon answers again")
+@pytest.fixture
+def comes_back(living: Daemon, paths: Paths) -> Iterator[None]:
+    """Afterwards the daemon runs as it did, whoever has stopped it or started another one."""
+    yield
+    launch.end(paths)
+    living.stop()
+    living.start()
+
+
+async def test_pages_that_look_again_and_again_outlive_a_failure(watching: Watching) -> None:
+    async with watching("6", size=(160, 50), reach=Stumbling) as eye:
+        await eye.sees("the disk is full", "serving base=tiny")
+        await eye.presses("5")
+        await eye.sees("core 0")
+
+
+class Stumbling(Client):
+    """Fails at its first look at the logs, and at the machine."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self._stumbled: set[str] = set()
+
+    def logs(self, after: str | None = None) -> LogTail:
+        self._stumble("logs")
+        return super().logs(after)
+
+    def hardware(self) -> HardwareSample:
+        self._stumble("hardware")
+        return super().hardware()
+
+    def _stumble(self, over: str) -> None:
+        if over not in self._stumbled:
+            self._stumbled.add(over)
+            raise DiskFull("the disk is full")
 
 
 def test_every_page_has_a_name_a_purpose_and_keys_that_say_what_they_do() -> None:

@@ -1,4 +1,4 @@
-"""The page *Settings*: shown, changed, refused, reset, and taken up by a restart."""
+"""The page *Settings*: shown, changed, refused, reset."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from shammah.paths import Paths
 if TYPE_CHECKING:
     from tests.tui.conftest import Watching
 
-pytestmark = [
-    pytest.mark.timeout(240, func_only=True),
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
+pytestmark = pytest.mark.timeout(240, func_only=True)
 
 
 async def test_a_setting_is_found_changed_and_reset(paths: Paths, watching: Watching) -> None:
@@ -44,14 +41,3 @@ async def test_what_the_environment_sets_cannot_be_changed(watching: Watching) -
         await eye.sees("12, from the environment of the daemon")
         await eye.presses("escape", "e")
         await eye.sees("SHAMMAH_LEARNING__EPOCHS")
-
-
-@pytest.mark.usefixtures("paths", "came_back")
-async def test_r_restarts_the_daemon(watching: Watching) -> None:
-    async with watching("7") as eye:
-        await eye.sees("engine.slots")
-        await eye.presses("R")
-        await eye.sees("Restart the daemon?")
-        await eye.presses("y")
-        await eye.sees("No daemon")
-        await eye.sees("the daemon answers again")

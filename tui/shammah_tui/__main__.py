@@ -27,7 +27,9 @@ def main() -> NoReturn:
             sys.exit()
         sys.exit(show(Paths.from_environment(), read_only=wishes.read_only))
     except ShammahError as error:
-        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 

@@ -37,9 +37,10 @@ from shammah_tui.messages import (
 )
 from shammah_tui.overview import Overview
 from shammah_tui.page import TITLES, Page
+from shammah_tui.review import Review
 from shammah_tui.settings import Settings
 from shammah_tui.themes import DARK, LIGHT
-from shammah_tui.versions import Versions
+from shammah_tui.versions import Versions, promoted
 
 #: In the order of their keys.
 PAGES: tuple[type[Page], ...] = (
@@ -85,7 +86,7 @@ class Monitor(App[None]):
             taste: the folder in which the theme is kept.
         """
         super().__init__()
-        self._link = Link(connect, self.post_message, read_only=read_only)
+        self._link = Link(connect, self.post_message, self.call_later, read_only=read_only)
         self._taste = taste
         self._snapshot: Snapshot | None = None  # the newest; None while no daemon answers
         self._absence: DaemonLost | None = None
@@ -124,7 +125,7 @@ class Monitor(App[None]):
 
     def action_look(self) -> None:
         self._link.refresh()
-        if isinstance(self.screen, Page):
+        if isinstance(self.screen, Page | Review):
             self.screen.reload()
 
     def action_turn_light(self) -> None:
@@ -135,7 +136,7 @@ class Monitor(App[None]):
             job = client.train(Mode(mode))  # type: ignore[arg-type]
             return ChangeMade(f"job {job.id} is {job.state}")
 
-        self._link.change(train, self.post_message)
+        self._link.change(train)
 
     def action_pause(self) -> None:
         if (job := self._job) is None:
@@ -146,7 +147,7 @@ class Monitor(App[None]):
                 return ChangeMade(f"job {client.resume_job(job.id).id} goes on")
             return ChangeMade(f"job {client.pause_job(job.id).id} is paused: p lets it go on")
 
-        self._link.change(pause, self.post_message)
+        self._link.change(pause)
 
     def action_cancel_job(self) -> None:
         if (job := self._job) is None:
@@ -166,10 +167,6 @@ class Monitor(App[None]):
         )
 
     def action_roll_back(self) -> None:
-        def roll_back(client: Client) -> ChangeMade:
-            version = client.rollback()
-            return ChangeMade(f"version {version.number} of {version.base} answers now")
-
         self._confirm(
             Confirm(
                 "Roll back to the version that answered before?",
@@ -177,7 +174,7 @@ class Monitor(App[None]):
                 yes="Roll back",
                 no="Stay",
             ),
-            roll_back,
+            promoted,
         )
 
     def action_start_daemon(self) -> None:
@@ -186,13 +183,13 @@ class Monitor(App[None]):
             self._link.command_daemon("start")
 
     def action_help(self) -> None:
-        if not isinstance(page := self.screen, Page):
+        if not isinstance(shown := self.screen, Page | Review):
             return
-        tables = [
-            (f"On {TITLES[page.NAME]}", keys.keys_of(type(page).BINDINGS)),
-            ("Everywhere", keys.keys_of(self.BINDINGS)),
-        ]
-        self.push_screen(Help(TITLES[page.NAME], page.ABOUT, tables))
+        title = shown.title or ""
+        tables = [(f"On {title}", keys.keys_of(type(shown).BINDINGS))]
+        if isinstance(shown, Page):
+            tables.append(("Everywhere", keys.keys_of(self.BINDINGS)))
+        self.push_screen(Help(title, shown.ABOUT, tables))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the pages, what the keys of this one do, and Textual's own."""
@@ -241,6 +238,8 @@ class Monitor(App[None]):
 
     def on_change_made(self, message: ChangeMade) -> None:
         self._tell(one_line(message.text))
+        if self._page is not None:
+            self._page.reload()
 
     def on_request_refused(self, message: RequestRefused) -> None:
         self.notify(
@@ -257,7 +256,7 @@ class Monitor(App[None]):
     def _page(self) -> Page | None:
         """The page that is open, also below a dialog; none while the app ends."""
         bottom = next(iter(self.screen_stack), None)
-        return bottom if isinstance(bottom, Page) else None
+        return bottom if isinstance(bottom, Page) and bottom.is_mounted else None
 
     @property
     def _status(self) -> Status | None:
@@ -268,7 +267,7 @@ class Monitor(App[None]):
         return self._status.job if self._status else None
 
     def _show(self) -> None:
-        if (page := self._page) is None or not page.is_mounted:
+        if (page := self._page) is None:
             return
         if self._snapshot is not None:
             page.take(self._snapshot, datetime.now().astimezone())
@@ -277,13 +276,13 @@ class Monitor(App[None]):
 
     def _refresh_keys(self, before: Snapshot | None) -> None:
         """The keys at the foot, where another of them has an object now."""
-        if before is None or self._status is None or before.status.job != self._status.job:
+        if objects(before) != objects(self._snapshot):
             self.refresh_bindings()
 
     def _confirm(self, question: Confirm, request: Callable[[Client], ChangeMade]) -> None:
         def answer(wanted: bool | None) -> None:
             if wanted:
-                self._link.change(request, self.post_message)
+                self._link.change(request)
 
         self.push_screen(question, answer)
 
@@ -301,6 +300,13 @@ class Monitor(App[None]):
 
     def _tell(self, text: str) -> None:
         self.notify(text, markup=False)
+
+
+def objects(snapshot: Snapshot | None) -> tuple[bool, bool]:
+    """Whether there is a job to steer, and a version to roll back from."""
+    if snapshot is None:
+        return False, False
+    return snapshot.status.job is not None, snapshot.status.active_version > 0
 
 
 def newly_ended(before: Status | None, now: Status) -> JobView | None:

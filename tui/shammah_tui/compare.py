@@ -74,11 +74,9 @@ class Compare(ModalScreen[None]):
     def on_answers_compared(self, message: AnswersCompared) -> None:
         self._show(message.comparison)
 
-    def on_request_refused(self, message: RequestRefused) -> None:
+    def on_request_refused(self, _message: RequestRefused) -> None:
         for side in ("left", "right"):
             self.query_one(f"#{side}-text", Static).update("")
-        message.prevent_default()
-        self.app.post_message(message)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.action_vote((event.button.id or "").removeprefix("vote-"))
@@ -93,7 +91,7 @@ class Compare(ModalScreen[None]):
             client.vote(first.version, second.version, Preference(better))
             return ChangeMade("your vote is kept: the page Versions counts them")
 
-        self._link.change(vote, self.app.post_message)
+        self._link.change(vote)
         self._comparison = None
         self._offer_votes()
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
-from shammah.protocol import SettingView
-from shammah.wording import printable
+from shammah.client import Client
+from shammah.protocol import ExampleView, SettingView
+from shammah.wording import one_line, printable
 from shammah_tui.difference import in_colour
 from shammah_tui.keys import Key
+from shammah_tui.link import Link
+from shammah_tui.messages import ChangeMade, RequestRefused
+
+#: Lets the daemon change something to a text.
+Save = Callable[[Client, str], ChangeMade]
 
 
 class Confirm(ModalScreen[bool]):
@@ -43,26 +51,68 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
-class EditTarget(ModalScreen[str | None]):
-    """The answer to a question, to be written or mended; shows what changes as it is typed."""
+class Edit(ModalScreen[None]):
+    """Stays until the daemon has taken what was typed, and says here what it refuses."""
+
+    def __init__(self, link: Link, save: Save) -> None:
+        super().__init__()
+        self._link, self._save = link, save
+        self._is_saving = self._is_saved = False
+
+    def save(self, text: str) -> None:
+        if not self._is_saving:
+            self._is_saving = True
+            self._link.change(lambda client: self._save(client, text), self._reply)
+
+    def say(self, problem: str) -> None:
+        self.query_one("#problem", Label).update(problem)
+
+    def on_change_made(self, _message: ChangeMade) -> None:
+        self._is_saved = True
+        self._leave_if_saved()
+
+    def on_request_refused(self, message: RequestRefused) -> None:
+        message.stop()
+        self._is_saving = False
+        self.say("\n".join(one_line(part) for part in (message.message, message.hint) if part))
+
+    def on_screen_resume(self, _event: events.ScreenResume) -> None:
+        self._leave_if_saved()
+
+    def _leave_if_saved(self) -> None:
+        if self._is_saved and self.is_active:  # else what stands above would be left
+            self.dismiss()
+
+    def _reply(self, message: Message) -> None:
+        if not self.post_message(message):  # left before the daemon answered
+            self.app.post_message(message)
+
+
+class EditTarget(Edit):
+    """The right answer of an example, to be written or mended; shows what changes meanwhile."""
 
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
         Binding("ctrl+s,ctrl+enter", "save", "Save", priority=True),
-        Binding("escape", "dismiss(None)", "Leave it as it is"),
+        Binding("escape", "leave", "Leave it as it is"),
     ]
     AUTO_FOCUS = "#text"
 
-    def __init__(self, question: str, text: str, compared: str) -> None:
-        """`compared`: what the text is held against: the answer that was marked."""
-        super().__init__()
-        self._question, self._text, self._compared = question, text, compared
+    def __init__(self, link: Link, example: ExampleView, proposal: str = "") -> None:
+        """`proposal`: what is mended where there is no right answer yet."""
+        super().__init__(
+            link, lambda client, text: ChangeMade(client.fix(text, example.id).message)
+        )
+        self._example = example
+        self._offered = example.target or proposal
+        self._is_warned = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog large") as dialog:
             dialog.border_title = "The right answer"
             dialog.border_subtitle = "Ctrl+S saves, Esc leaves it as it is"
-            yield Label(printable(self._question), classes="question", markup=False)
-            yield TextArea(self._text, id="text", soft_wrap=True, tab_behavior="focus")
+            yield Label(printable(self._example.question), classes="question", markup=False)
+            yield TextArea(self._offered, id="text", soft_wrap=True, tab_behavior="focus")
+            yield Label("", id="problem", markup=False)
             yield Label("Changed from the answer given:", classes="caption")
             with VerticalScroll(id="changes"):
                 yield Static(id="difference", markup=False)
@@ -73,29 +123,41 @@ class EditTarget(ModalScreen[str | None]):
         self._show_difference()
 
     def on_text_area_changed(self, _event: TextArea.Changed) -> None:
+        self._is_warned = False
+        self.say("")
         self._show_difference()
 
     def action_save(self) -> None:
         text = self.query_one(TextArea).text.strip()
-        if text:
-            self.dismiss(text)
+        if not text:
+            self.say("an empty answer teaches nothing")
+        elif text == self._example.target:
+            self.dismiss()
         else:
-            self.notify("an empty answer teaches nothing", severity="warning", markup=False)
+            self.save(text)
+
+    def action_leave(self) -> None:
+        if self._is_warned or self.query_one(TextArea).text == self._offered:
+            self.dismiss()
+        else:
+            self._is_warned = True
+            self.say("this is not saved: Ctrl+S saves it, Esc drops it")
 
     def _show_difference(self) -> None:
         text = self.query_one(TextArea).text
-        self.query_one("#difference", Static).update(in_colour(self._compared, text))
+        given = self._example.rejected or ""
+        self.query_one("#difference", Static).update(in_colour(given, text))
 
 
-class EditSetting(ModalScreen[None]):
-    """One setting's value. What the daemon refuses is said here, beside what was typed."""
+class EditSetting(Edit):
+    """One setting's value."""
 
     BINDINGS = [Binding("escape", "dismiss", "Leave it as it is")]  # noqa: RUF012
     AUTO_FOCUS = "#value"
 
-    def __init__(self, setting: SettingView, save: Callable[[str, EditSetting], None]) -> None:
-        super().__init__()
-        self._setting, self._save = setting, save
+    def __init__(self, link: Link, setting: SettingView, save: Save) -> None:
+        super().__init__(link, save)
+        self._setting = setting
 
     def compose(self) -> ComposeResult:
         one = self._setting
@@ -108,10 +170,7 @@ class EditSetting(ModalScreen[None]):
             yield Label("", id="problem", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self._save(event.value, self)
-
-    def refuse(self, message: str) -> None:
-        self.query_one("#problem", Label).update(message)
+        self.save(event.value)
 
 
 def may_be(setting: SettingView) -> str:

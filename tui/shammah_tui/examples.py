@@ -14,17 +14,16 @@ from shammah.records import ExampleStatus
 from shammah.wording import count, one_line, printable
 from shammah_tui.dialogs import Confirm, EditTarget
 from shammah_tui.difference import in_colour
-from shammah_tui.filters import Filter, cycled
+from shammah_tui.filters import Filter
 from shammah_tui.link import Link
 from shammah_tui.messages import ChangeMade, ExamplesFetched, Snapshot
-from shammah_tui.page import Page
 from shammah_tui.panels import Line
 from shammah_tui.report import VERDICTS
 from shammah_tui.review import Review
-from shammah_tui.searching import FilterLine
+from shammah_tui.searching import FILTER, FilteredPage, FilterLine
 from shammah_tui.tables import RecordTable
 
-FILTER = Filter[ExampleView](
+EXAMPLES = Filter[ExampleView](
     fields={
         "id": lambda one: str(one.id),
         "status": lambda one: one.status,
@@ -62,7 +61,7 @@ class ExampleTable(RecordTable):
         )
 
 
-class Examples(Page):
+class Examples(FilteredPage):
     NAME = "examples"
     ABOUT = (
         "Everything that you marked. Type after / to filter: words are looked for in questions, "
@@ -72,7 +71,7 @@ class Examples(Page):
     )
     CHANGING = frozenset({"edit", "forget"})
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Type a filter"),
+        FILTER,
         Binding("s", "status", "Status", tooltip="Show one status after the other"),
         Binding("e", "edit", "Edit", tooltip="Write or mend the right answer"),
         Binding("f", "forget", "Forget", tooltip="Erase the example for ever, after a question"),
@@ -88,7 +87,7 @@ class Examples(Page):
     def content(self) -> ComposeResult:
         yield FilterLine(
             "/ filters: words, status:ready level:critical verdict:still_wrong taught:no",
-            tuple(FILTER.fields),
+            tuple(EXAMPLES.fields),
         )
         yield ExampleTable(id="table")
         with VerticalScroll(id="example") as detail:
@@ -113,10 +112,19 @@ class Examples(Page):
     def on_examples_fetched(self, message: ExamplesFetched) -> None:
         self._examples = {one.id: one for one in message.examples}
         self._inbox = message.inbox
-        self._select()
+        self.show_selected()
 
-    def on_filter_line_settled(self, _event: FilterLine.Settled) -> None:
-        self._select()
+    def show_selected(self) -> None:
+        found = self.selected(EXAMPLES, self._examples.values())
+        table = self.query_one(ExampleTable)
+        table.show(found)
+        table.border_title = "Examples" if self._examples else "No examples yet"
+        shown = count(len(self._examples), "example")
+        if len(found) < len(self._examples):
+            shown = f"{len(found)} of {shown}"
+        waiting = f" · {len(self._inbox)} in the inbox (i)" if self._inbox else ""
+        table.border_subtitle = shown + waiting
+        self._show_chosen()
 
     def on_data_table_row_highlighted(self, _event: DataTable.RowHighlighted) -> None:
         self._show_chosen()
@@ -125,27 +133,12 @@ class Examples(Page):
         if not self.link.read_only:
             self.action_edit()
 
-    def action_filter(self) -> None:
-        self.query_one(FilterLine).focus()
-
     def action_status(self) -> None:
-        line = self.query_one(FilterLine)
-        line.value = cycled(line.value, "status", STATUSES)
+        self.query_one(FilterLine).cycle("status", STATUSES)
 
     def action_edit(self) -> None:
-        if (chosen := self._chosen) is None:
-            return
-
-        def save(text: str | None) -> None:
-            if text is not None and text != chosen.target:
-                self.link.change(
-                    lambda client: ChangeMade(client.fix(text, chosen.id).message),
-                    self.reply,
-                )
-
-        self.app.push_screen(
-            EditTarget(chosen.question, chosen.target or "", chosen.rejected or ""), save
-        )
+        if (chosen := self._chosen) is not None:
+            self.app.push_screen(EditTarget(self.link, chosen))
 
     def action_forget(self) -> None:
         if (chosen := self._chosen) is None:
@@ -167,26 +160,13 @@ class Examples(Page):
 
     def action_review(self) -> None:
         if self._inbox:
-            self.app.push_screen(Review(self.link), lambda _: self.reload())
+            self.app.push_screen(Review(self.link))
         else:
             self.notify("nothing waits for you", markup=False)
 
     @property
     def _chosen(self) -> ExampleView | None:
         return self._examples.get(self.query_one(ExampleTable).chosen or 0)
-
-    def _select(self) -> None:
-        matches = FILTER.matching(self.query_one(FilterLine).value)
-        found = [one for one in self._examples.values() if matches(one)]
-        table = self.query_one(ExampleTable)
-        table.show(found)
-        table.border_title = "Examples" if self._examples else "No examples yet"
-        shown = count(len(self._examples), "example")
-        if len(found) < len(self._examples):
-            shown = f"{len(found)} of {shown}"
-        waiting = f" · {len(self._inbox)} in the inbox (i)" if self._inbox else ""
-        table.border_subtitle = shown + waiting
-        self._show_chosen()
 
     def _show_chosen(self) -> None:
         chosen = self._chosen

@@ -13,7 +13,7 @@ from shammah.protocol import HardwareHistory, HistorySpan
 from shammah_tui import machine
 from shammah_tui.curves import Curves
 from shammah_tui.link import Link
-from shammah_tui.messages import HardwareFetched
+from shammah_tui.messages import FetchFailed, HardwareFetched
 from shammah_tui.page import Page
 from shammah_tui.panels import Line
 
@@ -73,15 +73,13 @@ class HardwarePage(Page):
         if message.history is not None:
             self._show_history(message.history)
 
+    def on_fetch_failed(self, _message: FetchFailed) -> None:
+        self._awaited = False
+
     def action_span(self, span: HistorySpan) -> None:
         self._span = span
         self._looks = 0
         self.reload()
-
-    def show_absence(self, message: str, hint: str) -> None:
-        """A question that was under way is not answered any more."""
-        self._awaited = False
-        super().show_absence(message, hint)
 
     def _show_history(self, history: HardwareHistory) -> None:
         drawn = machine.curves(history)

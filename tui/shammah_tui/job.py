@@ -16,7 +16,7 @@ from shammah_tui import wording
 from shammah_tui.curves import Curve, Curves
 from shammah_tui.link import Link
 from shammah_tui.messages import JobFetched, JobRecord, Snapshot
-from shammah_tui.page import Page
+from shammah_tui.page import CANCEL, PAUSE, TRAIN, Page
 from shammah_tui.panels import JobPanel, Line
 from shammah_tui.report import Report
 from shammah_tui.tables import JobTable
@@ -34,12 +34,10 @@ class JobPage(Page):
         "former job; move in it to see one, press Enter for the gate's report."
     )
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
-        Binding("t", "app.train", "Train", tooltip="Queue a lesson on every ready example"),
+        TRAIN,
         Binding("u", "app.train('quick')", "Quick", tooltip="Queue a quick lesson on what is new"),
-        Binding("p", "app.pause", "Pause", tooltip="Pause the running job, or let it go on"),
-        Binding(
-            "c", "app.cancel_job", "Cancel", tooltip="Cancel the running job, after a question"
-        ),
+        PAUSE,
+        CANCEL,
         Binding(
             "g", "report", "Report", tooltip="What the gate found in the chosen job; Enter, too"
         ),
@@ -108,14 +106,17 @@ class JobPage(Page):
         if self._chosen is None or self._chosen.id != event.job_id:
             return
         self.query_one(JobPanel).show_progress(event.data)
+        if self._record is None or self._record.job.id != event.job_id:
+            return
         step, loss = event.data.get("step"), event.data.get("loss")
-        if (
-            step is not None
-            and loss is not None
-            and (not self._losses or self._losses[-1][0] < step)
-        ):
-            self._losses.append((step, loss))
-            self._show_losses()
+        if step is None or loss is None or (self._losses and self._losses[-1][0] >= step):
+            return
+        self._losses.append((step, loss))
+        held_out = event.data.get("held_out_loss")
+        # Every event repeats the newest measurement.
+        if held_out is not None and held_out not in (nll for _, nll in self._held_out[-1:]):
+            self._held_out.append((step, held_out))
+        self._show_losses()
 
     def on_data_table_row_selected(self, _event: DataTable.RowSelected) -> None:
         self.action_report()

@@ -18,6 +18,7 @@ from shammah_tui.messages import (
     ChangeMade,
     DaemonLost,
     DaemonSeen,
+    FetchFailed,
     JobMoved,
     LinkBroke,
     RequestRefused,
@@ -25,6 +26,10 @@ from shammah_tui.messages import (
 )
 
 POLL_SECONDS = 1.0
+
+#: A look in so many reads jobs and versions whatever the status tells: another program may have
+#: changed them.
+REREAD_EVERY = 30
 
 Post = Callable[[Message], object]
 Request = Callable[[Client], Message]
@@ -40,9 +45,22 @@ class Link:
     limit, and whoever quits must not wait for a daemon that hangs.
     """
 
-    def __init__(self, connect: Callable[[], Client], post: Post, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Client],
+        post: Post,
+        call: Callable[[Post, Message], object],
+        *,
+        read_only: bool,
+    ) -> None:
+        """
+        Args:
+            post: takes the news, from any thread.
+            call: calls a reply where screens may be touched; called from any thread.
+        """
         self._connect = connect
         self._post = post
+        self._call = call
         self.read_only = read_only
         self._closed = threading.Event()
         self._asked = threading.Event()
@@ -59,23 +77,27 @@ class Link:
         self._questions.put(None)
 
     def refresh(self) -> None:
-        """Look now, not at the next second."""
+        """Look at everything now, not at the next second."""
         self._asked.set()
 
     def fetch(self, question: Request, reply: Post) -> None:
-        """Ask for something that comes at once. One after another: a later answer is newer."""
+        """Ask for something that comes at once. One after another: a later answer is newer.
+
+        Without an answer, the reply is `FetchFailed`.
+        """
         self._questions.put((question, reply))
 
     def ask(self, request: Request, reply: Post) -> None:
         """Ask for something that may take its time, beside everything else."""
         self._start(lambda: self._request(request, reply))
 
-    def change(self, request: Request, reply: Post) -> None:
-        """Let the daemon change something, and look at it then."""
+    def change(self, request: Request, reply: Post | None = None) -> None:
+        """Let the daemon change something, and look at it then. Without `reply`, what came of it
+        is news."""
         if self.read_only:
             self._post(RequestRefused(_only_watching()))
         else:
-            self._start(lambda: self._request(request, reply, and_look=True))
+            self._start(lambda: self._request(request, reply or self._post, and_look=True))
 
     def command_daemon(self, command: Literal["start", "restart"]) -> None:
         """`shammah daemon start` or `restart`, however the daemon is run on this machine."""
@@ -87,16 +109,19 @@ class Link:
     def _poll(self) -> None:
         with self._connect() as client:
             seen: Snapshot | None = None
+            looks = 0
             while not self._closed.is_set():
-                self._asked.clear()
                 try:
-                    seen = look(client, seen)
+                    seen = look(client, seen if looks % REREAD_EVERY else None)
                 except ShammahError as error:
                     seen = None
                     self._post(DaemonLost(error))
                 else:
                     self._post(DaemonSeen(seen))
-                self._asked.wait(POLL_SECONDS)
+                looks += 1
+                if self._asked.wait(POLL_SECONDS):
+                    self._asked.clear()
+                    looks = 0
 
     def _follow(self) -> None:
         """Job events from now on; what was missed while the daemon was away, a poll has told."""
@@ -111,21 +136,26 @@ class Link:
 
     def _answer(self) -> None:
         with self._connect() as client:
+            failure = ""
             while (entry := self._questions.get()) is not None:
                 question, reply = entry
                 try:
-                    reply(question(client))
-                except DaemonUnreachable:
-                    pass  # the poll says so
+                    answer, failure = question(client), ""
                 except ShammahError as error:
-                    self._post(RequestRefused(error))
+                    answer = FetchFailed()
+                    # Of an absence the poll tells; a page that looks every second fails as often.
+                    if not isinstance(error, DaemonUnreachable) and str(error) != failure:
+                        self._post(RequestRefused(error))
+                    failure = str(error)
+                self._call(reply, answer)
 
     def _request(self, request: Request, reply: Post, *, and_look: bool = False) -> None:
         with self._connect() as client:
             try:
-                reply(request(client))
+                answer = request(client)
             except ShammahError as error:
-                reply(RequestRefused(error))
+                answer = RequestRefused(error)
+        self._call(reply, answer)
         if and_look:
             self.refresh()
 

@@ -13,11 +13,10 @@ from textual.widgets import RichLog
 from shammah.protocol import LogLine
 from shammah.wording import count, one_line, printable
 from shammah_tui import wording
-from shammah_tui.filters import Filter, cycled
+from shammah_tui.filters import Filter
 from shammah_tui.link import Link
-from shammah_tui.messages import LogsFetched
-from shammah_tui.page import Page
-from shammah_tui.searching import FilterLine
+from shammah_tui.messages import FetchFailed, LogsFetched
+from shammah_tui.searching import FILTER, FilteredPage, FilterLine
 
 #: How often the page looks while it is open, and how many lines it keeps.
 LOOK_SECONDS = 1.0
@@ -27,13 +26,13 @@ SOURCES = ["daemon", "stages", "engine"]
 LEVELS = ["error", "warning", "info", "debug"]
 COLOURS = {"error": "red", "critical": "red", "warning": "yellow", "debug": "dim"}
 
-FILTER = Filter[LogLine](
+LINES = Filter[LogLine](
     fields={"source": lambda one: one.source, "level": lambda one: one.level},
     text=lambda one: f"{one.text} {one.trace or ''}",
 )
 
 
-class Logs(Page):
+class Logs(FilteredPage):
     NAME = "logs"
     ABOUT = (
         "What the daemon, the stages of jobs and the engine write, merged and followed. Type after "
@@ -41,7 +40,7 @@ class Logs(Page):
         "answer."
     )
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Type a filter"),
+        FILTER,
         Binding("l", "level", "Level", tooltip="Show one level after the other"),
         Binding("o", "source", "Source", tooltip="Show one source after the other"),
         Binding("space", "hold", "Hold", tooltip="Hold the lines still, or follow again"),
@@ -58,7 +57,7 @@ class Logs(Page):
     def content(self) -> ComposeResult:
         yield FilterLine(
             "/ filters: words, source:daemon source:stages source:engine level:error",
-            tuple(FILTER.fields),
+            tuple(LINES.fields),
         )
         log = RichLog(id="lines", max_lines=KEPT_LINES, wrap=True, min_width=20)
         log.border_title = "Logs"
@@ -78,28 +77,21 @@ class Logs(Page):
     def on_logs_fetched(self, message: LogsFetched) -> None:
         self._awaited = False
         self._next = message.tail.next
-        matches = FILTER.matching(self.query_one(FilterLine).value)
         self._kept.extend(message.tail.data)
-        self._write([line for line in message.tail.data if matches(line)])
+        self._write(self.selected(LINES, message.tail.data))
 
-    def show_absence(self, message: str, hint: str) -> None:
-        """A question that was under way is not answered any more."""
+    def on_fetch_failed(self, _message: FetchFailed) -> None:
         self._awaited = False
-        super().show_absence(message, hint)
 
-    def on_filter_line_settled(self, _event: FilterLine.Settled) -> None:
-        matches = FILTER.matching(self.query_one(FilterLine).value)
+    def show_selected(self) -> None:
         self.query_one(RichLog).clear()
-        self._write([line for line in self._kept if matches(line)])
-
-    def action_filter(self) -> None:
-        self.query_one(FilterLine).focus()
+        self._write(self.selected(LINES, self._kept))
 
     def action_level(self) -> None:
-        self._cycle("level", LEVELS)
+        self.query_one(FilterLine).cycle("level", LEVELS)
 
     def action_source(self) -> None:
-        self._cycle("source", SOURCES)
+        self.query_one(FilterLine).cycle("source", SOURCES)
 
     def action_hold(self) -> None:
         self._held = not self._held
@@ -107,10 +99,6 @@ class Logs(Page):
         log.auto_scroll = not self._held
         log.border_title = "Logs, held still: Space follows again" if self._held else "Logs"
         self.reload()
-
-    def _cycle(self, field: str, values: list[str]) -> None:
-        line = self.query_one(FilterLine)
-        line.value = cycled(line.value, field, values)
 
     def _write(self, lines: list[LogLine]) -> None:
         log, now = self.query_one(RichLog), datetime.now().astimezone()

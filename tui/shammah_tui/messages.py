@@ -130,6 +130,10 @@ class SettingsFetched(Message):
         self.settings = settings
 
 
+class FetchFailed(Message):
+    """What a page asked for does not come; the link tells why."""
+
+
 class ChangeMade(Message):
     """What a key asked for is done."""
 

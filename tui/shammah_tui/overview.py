@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal
 
 from shammah.protocol import JobEvent
+from shammah_tui.link import Link
 from shammah_tui.messages import Snapshot
-from shammah_tui.page import Page
+from shammah_tui.page import CANCEL, PAUSE, ROLL_BACK, TRAIN, Page
 from shammah_tui.panels import ExamplesPanel, HealthPanel, JobPanel, ModelPanel
 from shammah_tui.tables import JobTable, VersionTable
 
@@ -21,16 +21,11 @@ class Overview(Page):
         "The model that answers, the examples and how many more start a lesson, the running job "
         "or why none runs, and what is wrong or waits for you."
     )
-    BINDINGS = [  # noqa: RUF012  # declared so by Textual
-        Binding("t", "app.train", "Train", tooltip="Queue a lesson on every ready example"),
-        Binding("p", "app.pause", "Pause", tooltip="Pause the running job, or let it go on"),
-        Binding(
-            "c", "app.cancel_job", "Cancel", tooltip="Cancel the running job, after a question"
-        ),
-        Binding(
-            "b", "app.roll_back", "Roll back", tooltip="Serve the version before, after a question"
-        ),
-    ]
+    BINDINGS = [TRAIN, PAUSE, CANCEL, ROLL_BACK]  # noqa: RUF012  # declared so by Textual
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(link)
+        self._job_id: int | None = None  # of the unfinished job
 
     def content(self) -> ComposeResult:
         with Horizontal(id="present"):
@@ -44,6 +39,7 @@ class Overview(Page):
 
     def show(self, snapshot: Snapshot, now: datetime) -> None:
         status = snapshot.status
+        self._job_id = status.job.id if status.job else None
         self.query_one(ModelPanel).show(snapshot)
         self.query_one(ExamplesPanel).show(status)
         self.query_one(JobPanel).show_running(status)
@@ -52,4 +48,5 @@ class Overview(Page):
         self.query_one(VersionTable).show(snapshot.versions, now)
 
     def show_progress(self, event: JobEvent) -> None:
-        self.query_one(JobPanel).show_progress(event.data)
+        if event.job_id == self._job_id:
+            self.query_one(JobPanel).show_progress(event.data)

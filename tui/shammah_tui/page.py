@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
@@ -28,6 +28,16 @@ TITLES = {
     "logs": "Logs",
     "settings": "Settings",
 }
+
+#: Keys that stand on more than one page.
+TRAIN = Binding("t", "app.train", "Train", tooltip="Queue a lesson on every ready example")
+PAUSE = Binding("p", "app.pause", "Pause", tooltip="Pause the running job, or let it go on")
+CANCEL = Binding(
+    "c", "app.cancel_job", "Cancel", tooltip="Cancel the running job, after a question"
+)
+ROLL_BACK = Binding(
+    "b", "app.roll_back", "Roll back", tooltip="Serve the version before, after a question"
+)
 
 
 class Tab(Static):
@@ -73,6 +83,7 @@ class Page(Screen[None]):
 
     def __init__(self, link: Link) -> None:
         super().__init__(id=f"page-{self.NAME}")
+        self.title = TITLES[self.NAME]
         self.link = link
         self._stamp: object = None  # of the snapshot that the page's own figures belong to
         self._known = False
@@ -127,6 +138,7 @@ class Page(Screen[None]):
         self.query_one(AbsencePanel).show(message, hint, can_start=not self.link.read_only)
 
     def on_screen_resume(self, _event: events.ScreenResume) -> None:
+        self.refresh_bindings()
         if self._known:
             self.reload()
 
@@ -135,14 +147,9 @@ class Page(Screen[None]):
 
         def answer(wanted: bool | None) -> None:
             if wanted:
-                self.link.change(request, self.reply)
+                self.link.change(request)
 
         self.app.push_screen(question, answer)
-
-    def reply(self, message: Message) -> None:
-        """What comes of a change: said by the app, then fetched again by this page."""
-        self.app.post_message(message)
-        self.app.call_later(self.reload)
 
 
 def situation(snapshot: Snapshot, *, read_only: bool) -> list[str]:

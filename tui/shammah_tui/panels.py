@@ -136,5 +136,7 @@ class AbsencePanel(Panel):
 
     def show(self, message: str, hint: str, *, can_start: bool) -> None:
         self.line("problem").show(one_line(message))
-        self.line("remedy").show(one_line(hint) + (", or press S here" if can_start else ""))
+        remedies = [one_line(hint)] if hint else []
+        remedies += ["press S here"] if can_start else []
+        self.line("remedy").show(", or ".join(remedies))
         self.line("retry").show("This screen connects by itself as soon as a daemon answers.")

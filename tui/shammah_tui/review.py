@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
@@ -19,7 +20,7 @@ from shammah.wording import count, printable
 from shammah_tui.dialogs import EditTarget
 from shammah_tui.difference import in_colour
 from shammah_tui.link import Link
-from shammah_tui.messages import ChangeMade, DraftMade, InboxFetched
+from shammah_tui.messages import ChangeMade, DraftMade, FetchFailed, InboxFetched
 
 KINDS = {
     "secret": "May hold a secret",
@@ -34,6 +35,12 @@ Change = Callable[[Client], ChangeMade]
 class Review(Screen[None]):
     """Shows one item of the inbox after another; ends when none is left."""
 
+    TITLE = "Inbox"
+    ABOUT = (
+        "One item after another: a draft (accept the proposal, write the answer, or take your "
+        "note), two answers to one question (say which holds), and what may hold a secret. Only "
+        "what can be answered to an item is offered."
+    )
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
         Binding("a", "answer('a')", "Accept", tooltip="Accept the proposal"),
         Binding("e", "edit", "Edit", tooltip="Write the right answer"),
@@ -45,13 +52,15 @@ class Review(Screen[None]):
         Binding("o", "answer('o')", "Older", tooltip="The older answer holds"),
         Binding("b", "answer('b')", "Both", tooltip="Both answers stay"),
         Binding("s", "skip", "Skip", tooltip="Leave it for later"),
-        Binding("escape", "dismiss", "Close", tooltip="Back to the examples"),
+        Binding("escape,q", "dismiss", "Close", tooltip="Back to the examples"),
     ]
 
     def __init__(self, link: Link) -> None:
         super().__init__()
         self._link = link
         self._waiting: list[InboxItem] = []
+        self._item: InboxItem | None = None  # what is shown
+        self._awaited = False  # what a change made of the inbox, or a look at it
         self._skipped: set[tuple[object, ...]] = set()
         self._proposals: dict[int, Draft] = {}
 
@@ -60,8 +69,12 @@ class Review(Screen[None]):
             yield Static(id="said", markup=False)
         yield Footer()
 
-    def on_mount(self) -> None:
-        self._fetch()
+    def on_screen_resume(self, _event: events.ScreenResume) -> None:
+        self.reload()
+
+    def reload(self) -> None:
+        if not self._awaited:
+            self._fetch()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be answered to the present item."""
@@ -82,42 +95,36 @@ class Review(Screen[None]):
             self._show()
 
     def action_answer(self, letter: str) -> None:
-        if (answer := self._answers().get(letter)) is not None:
+        answer = self._answers().get(letter)
+        if answer is not None and not self._awaited:
+            self._awaited = True
             self._link.change(answer, self._reply)
 
     def action_edit(self) -> None:
-        if (item := self._item) is None:
-            return
-        example = item.example
-        proposal = self._proposals.get(example.id)
-        text = example.target or (proposal.text if proposal else "")
-
-        def save(written: str | None) -> None:
-            if written is not None:
-                self._link.change(
-                    lambda client: ChangeMade(client.fix(written, example.id).message), self._reply
-                )
-
-        self.app.push_screen(EditTarget(example.question, text, example.rejected or ""), save)
+        if self._item is not None and not self._awaited:
+            example = self._item.example
+            proposal = self._proposals.get(example.id)
+            self.app.push_screen(EditTarget(self._link, example, proposal.text if proposal else ""))
 
     def on_inbox_fetched(self, message: InboxFetched) -> None:
+        self._awaited = False
         self._waiting = message.inbox
         self._show()
+
+    def on_fetch_failed(self, _message: FetchFailed) -> None:
+        self._awaited = False
 
     def on_draft_made(self, message: DraftMade) -> None:
         self._proposals[message.draft.example_id] = message.draft
         self._show()
 
-    @property
-    def _item(self) -> InboxItem | None:
-        return next((item for item in self._waiting if _key(item) not in self._skipped), None)
-
     def _fetch(self) -> None:
+        self._awaited = True
         self._link.fetch(lambda client: InboxFetched(client.inbox()), self.post_message)
 
     def _reply(self, message: Message) -> None:
         self.app.post_message(message)
-        self.call_later(self._fetch)
+        self._fetch()
 
     def _answers(self) -> Mapping[str, Change]:
         item = self._item
@@ -128,7 +135,10 @@ class Review(Screen[None]):
         return on_secret(item.example) if item.kind == "secret" else on_twins(item)
 
     def _show(self) -> None:
-        item = self._item
+        if not self.is_active:  # it looks again when what stands above is left
+            return
+        item = next((one for one in self._waiting if _key(one) not in self._skipped), None)
+        self._item = item
         if item is None:
             said = "nothing else waits" if self._skipped else "nothing waits for you"
             self.app.notify(said, markup=False)

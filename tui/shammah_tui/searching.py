@@ -1,8 +1,9 @@
-"""The line in which a page's filter is typed."""
+"""Pages whose list a typed line filters, and that line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from textual import events
 from textual.binding import Binding
@@ -11,8 +12,16 @@ from textual.suggester import Suggester
 from textual.timer import Timer
 from textual.widgets import Input
 
+from shammah_tui.filters import Filter, cycled
+from shammah_tui.page import Page
+
+Thing = TypeVar("Thing")
+
 #: Thousands of rows are not listed anew for every letter.
 SETTLE_SECONDS = 0.15
+
+#: The key of every such page.
+FILTER = Binding("slash", "filter", "Filter", key_display="/", tooltip="Type a filter")
 
 
 class FilterLine(Input):
@@ -36,6 +45,10 @@ class FilterLine(Input):
         self._settling: Timer | None = None
         self.tooltip = "Words and field:value pairs; / goes here"
 
+    def cycle(self, field: str, values: list[str]) -> None:
+        """Select the next value of a field, after the last one all."""
+        self.value = cycled(self.value, field, values)
+
     def action_leave(self) -> None:
         self.screen.focus_next()
 
@@ -49,6 +62,24 @@ class FilterLine(Input):
 
     def on_focus(self, _event: events.Focus) -> None:
         self.cursor_position = len(self.value)
+
+
+class FilteredPage(Page):
+    """A page with a filter line; `show_selected` lists what it selects."""
+
+    def show_selected(self) -> None:
+        raise NotImplementedError
+
+    def selected(self, reader: Filter[Thing], things: Iterable[Thing]) -> list[Thing]:
+        """Those that the line selects, as `reader` reads it."""
+        matches = reader.matching(self.query_one(FilterLine).value)
+        return [one for one in things if matches(one)]
+
+    def on_filter_line_settled(self, _event: FilterLine.Settled) -> None:
+        self.show_selected()
+
+    def action_filter(self) -> None:
+        self.query_one(FilterLine).focus()
 
 
 class _LastWord(Suggester):

@@ -6,22 +6,20 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import DataTable
 
 from shammah.client import Client
 from shammah.protocol import SettingView
 from shammah.wording import count
 from shammah_tui.dialogs import Confirm, EditSetting, may_be
-from shammah_tui.filters import Filter, cycled
+from shammah_tui.filters import Filter
 from shammah_tui.link import Link
-from shammah_tui.messages import ChangeMade, RequestRefused, SettingsFetched
-from shammah_tui.page import Page
+from shammah_tui.messages import ChangeMade, SettingsFetched
 from shammah_tui.panels import Line
-from shammah_tui.searching import FilterLine
+from shammah_tui.searching import FILTER, FilteredPage, FilterLine
 from shammah_tui.tables import RecordTable
 
-FILTER = Filter[SettingView](
+SETTINGS = Filter[SettingView](
     fields={"source": lambda one: one.source, "section": lambda one: one.key.split(".")[0]},
     text=lambda one: f"{one.key} {one.description} {one.value}",
 )
@@ -48,7 +46,7 @@ class SettingTable(RecordTable):
         )
 
 
-class Settings(Page):
+class Settings(FilteredPage):
     NAME = "settings"
     ABOUT = (
         "Every setting. • marks what differs from its default, ↻ what the daemon takes up only "
@@ -57,7 +55,7 @@ class Settings(Page):
     )
     CHANGING = frozenset({"edit", "reset", "restart"})
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Type a filter"),
+        FILTER,
         Binding("o", "source", "Source", tooltip="Show what the file, the environment, nobody set"),
         Binding("e,enter", "edit", "Change", key_display="e", tooltip="Change the value"),
         Binding("d", "reset", "Default", tooltip="Go back to the default"),
@@ -70,7 +68,7 @@ class Settings(Page):
         self._settings: list[SettingView] = []
 
     def content(self) -> ComposeResult:
-        yield FilterLine("/ filters: words, section:learning source:file", tuple(FILTER.fields))
+        yield FilterLine("/ filters: words, section:learning source:file", tuple(SETTINGS.fields))
         yield SettingTable(id="table")
         with VerticalScroll(id="setting") as detail:
             detail.border_title = "Setting"
@@ -81,10 +79,20 @@ class Settings(Page):
 
     def on_settings_fetched(self, message: SettingsFetched) -> None:
         self._settings = message.settings
-        self._select()
+        self.show_selected()
 
-    def on_filter_line_settled(self, _event: FilterLine.Settled) -> None:
-        self._select()
+    def show_selected(self) -> None:
+        numbers = {one.key: number for number, one in enumerate(self._settings)}
+        found = self.selected(SETTINGS, self._settings)
+        table = self.query_one(SettingTable)
+        table.show(found, numbers)
+        waiting = sum(one.needs_restart for one in self._settings)
+        table.border_subtitle = (
+            f"{count(waiting, 'change')} for the next start: R restarts the daemon"
+            if waiting
+            else count(len(found), "setting")
+        )
+        self._show_chosen()
 
     def on_data_table_row_highlighted(self, _event: DataTable.RowHighlighted) -> None:
         self._show_chosen()
@@ -93,35 +101,22 @@ class Settings(Page):
         if not self.link.read_only:
             self.action_edit()
 
-    def action_filter(self) -> None:
-        self.query_one(FilterLine).focus()
-
     def action_source(self) -> None:
-        line = self.query_one(FilterLine)
-        line.value = cycled(line.value, "source", SOURCES)
+        self.query_one(FilterLine).cycle("source", SOURCES)
 
     def action_edit(self) -> None:
         chosen = self._chosen
-        if chosen is None or self._is_fixed(chosen):
-            return
-
-        def save(text: str, dialog: EditSetting) -> None:
-            def replied(message: Message) -> None:
-                if isinstance(message, RequestRefused):
-                    dialog.app.call_from_thread(dialog.refuse, message.message)
-                else:
-                    dialog.app.call_from_thread(dialog.dismiss)
-                    self.reply(message)
-
-            self.link.change(lambda client: changed(client, chosen.key, text), replied)
-
-        self.app.push_screen(EditSetting(chosen, save))
+        if chosen is not None and not self._is_fixed(chosen):
+            self.app.push_screen(
+                EditSetting(
+                    self.link, chosen, lambda client, text: changed(client, chosen.key, text)
+                )
+            )
 
     def action_reset(self) -> None:
         chosen = self._chosen
-        if chosen is None or self._is_fixed(chosen):
-            return
-        self.link.change(lambda client: changed(client, chosen.key, None), self.reply)
+        if chosen is not None and not self._is_fixed(chosen):
+            self.link.change(lambda client: changed(client, chosen.key, None))
 
     def action_restart(self) -> None:
         def answer(wanted: bool | None) -> None:
@@ -153,20 +148,6 @@ class Settings(Page):
                 markup=False,
             )
         return setting.source == "environment"
-
-    def _select(self) -> None:
-        matches = FILTER.matching(self.query_one(FilterLine).value)
-        numbers = {one.key: number for number, one in enumerate(self._settings)}
-        found = [one for one in self._settings if matches(one)]
-        table = self.query_one(SettingTable)
-        table.show(found, numbers)
-        waiting = sum(one.needs_restart for one in self._settings)
-        table.border_subtitle = (
-            f"{count(waiting, 'change')} for the next start: R restarts the daemon"
-            if waiting
-            else count(len(found), "setting")
-        )
-        self._show_chosen()
 
     def _show_chosen(self) -> None:
         chosen = self._chosen

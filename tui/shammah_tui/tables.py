@@ -22,26 +22,20 @@ class RecordTable(DataTable[Text]):
     The cursor stays on its record; on the first row it stays there, so that it follows the newest.
     """
 
-    HEADINGS: ClassVar[Row] = ()
+    HEADINGS: ClassVar[Row]
 
-    def __init__(self, id: str, headings: Row = ()) -> None:
+    def __init__(self, id: str) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=True)
-        self._headings = headings or self.HEADINGS
         self._shown: Sequence[Row] = ()
         self._ids: list[int] = []
 
     def on_mount(self) -> None:
-        self.add_columns(*self._headings)
+        self.add_columns(*self.HEADINGS)
 
     @property
     def chosen(self) -> int | None:
         """The id of the record under the cursor."""
         return self._ids[self.cursor_row] if self.cursor_row < len(self._ids) else None
-
-    def choose(self, record: int) -> None:
-        """Move the cursor to a record, if it is there."""
-        if record in self._ids:
-            self.move_cursor(row=self._ids.index(record))
 
     def show_rows(self, rows: Iterable[tuple[int, Row]]) -> None:
         """`rows`: each record's id and its cells."""

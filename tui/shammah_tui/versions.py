@@ -17,7 +17,7 @@ from shammah_tui.compare import Compare
 from shammah_tui.dialogs import Confirm
 from shammah_tui.link import Link
 from shammah_tui.messages import ChangeMade, Snapshot, VersionFetched
-from shammah_tui.page import Page
+from shammah_tui.page import ROLL_BACK, Page
 from shammah_tui.report import VerdictTable, checks
 from shammah_tui.tables import RecordTable
 
@@ -56,7 +56,7 @@ class Versions(Page):
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
         Binding("x", "compare", "Compare", tooltip="Ask this version and another one"),
         Binding("p", "promote", "Promote", tooltip="Serve this version, after a question"),
-        Binding("b", "app.roll_back", "Roll back", tooltip="Serve the version before"),
+        ROLL_BACK,
         Binding("d", "delete", "Delete", tooltip="Delete this version, after a question"),
     ]
     AUTO_FOCUS = "#scores"
@@ -122,10 +122,6 @@ class Versions(Page):
             self.notify(f"version {chosen.number} answers already", markup=False)
             return
 
-        def promote(client: Client) -> ChangeMade:
-            version = client.rollback(chosen.number)
-            return ChangeMade(f"version {version.number} of {version.base} answers now")
-
         self.confirm(
             Confirm(
                 f"Let version {chosen.number} of {chosen.base} answer?",
@@ -133,7 +129,7 @@ class Versions(Page):
                 yes="Promote it",
                 no="Stay",
             ),
-            promote,
+            lambda client: promoted(client, chosen.number),
         )
 
     def action_delete(self) -> None:
@@ -163,6 +159,12 @@ class Versions(Page):
     def _title(self, chosen: VersionView) -> None:
         answers = ", answers now" if chosen.active else ""
         self.query_one("#gate").border_title = f"The gate on version {chosen.number}{answers}"
+
+
+def promoted(client: Client, number: int | None = None) -> ChangeMade:
+    """Let a version answer; without a number, the one that answered before."""
+    version = client.rollback(number)
+    return ChangeMade(f"version {version.number} of {version.base} answers now")
 
 
 def fetched(client: Client, number: int) -> VersionFetched:

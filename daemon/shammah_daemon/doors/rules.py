@@ -17,7 +17,7 @@ from shammah.errors import Refused, TooLarge, WrongContent
 BODY_BYTES = 8 << 20
 
 #: Where examples come in by the thousand: 10,000 with long conversations take about 20 MB.
-FILE_BYTES = {"/v1/files": 64 << 20, "/api/examples/import": 64 << 20}
+FILE_BYTES = dict.fromkeys(("/v1/files", "/api/examples/import"), 64 << 20)
 
 #: Where they come as a form, as OpenAI's clients send files.
 FORMS = ("/v1/files",)
@@ -45,7 +45,7 @@ def check_host(header: str, ours: Collection[str], *, remote: bool) -> None:
         name = urlsplit(f"//{header}").hostname or ""
     except ValueError:
         name = ""
-    if name == "localhost" or name in ours:
+    if name == "localhost" or name in map(str.lower, ours):  # RFC 3986, 3.2.2: case means nothing
         return
     try:
         address = ipaddress.ip_address(name)

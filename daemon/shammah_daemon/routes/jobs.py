@@ -54,15 +54,13 @@ async def jobs(
 @router.post("/api/jobs", responses=errors(409, 507))
 async def train(request: TrainRequest, services: Wired) -> JobView:
     """Queue a lesson now; an unfinished one that teaches the same is returned instead."""
-    active = await services.database.run(lambda store: store.pointer.active())
-    if active is not None:
-        await asyncio.to_thread(services.conditions.require_room, active.base)
     return job_view(await services.supervisor.submit(request.mode))
 
 
 @router.get("/api/jobs/events", response_class=EventSourceResponse, responses=EVENTS)
-async def all_events(services: Wired, after: After = 0) -> EventSourceResponse:
-    """Events of all jobs, without an end; replays those after the given id, -1 for none."""
+async def all_events(services: Wired, after: After = -1) -> EventSourceResponse:
+    """Events of all jobs from now on, without an end; those after the given id are replayed first,
+    all with 0. Of a job that has ended only the newest progress of each step is kept."""
     return EventSourceResponse(_events(services, None, after))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +15,9 @@ import psutil
 from shammah.config import Config
 from shammah.errors import NotFound
 from shammah.paths import Paths
-from shammah.records import Cause, Job, JobState, PauseReason
+from shammah.records import Cause, Job, PauseReason
 from shammah_daemon.bases import Bases
+from shammah_daemon.disk import size_of
 from shammah_daemon.schedule.forecast import NOTHING, Forecast, Room, forecast, require_room
 from shammah_daemon.schedule.quiet import Snapshot, blocked, lost
 
@@ -42,19 +44,28 @@ class Conditions:
         self._bf16 = multiplies_bf16()
 
     def waits(self, job: Job) -> str | None:
-        """Why the job had better not begin, or go on after a pause, yet. The user's own never
-        waits, and what the user has paused waits for the user's word alone."""
+        """Why the job, which does not run, had better not begin, or go on, yet. The user's own
+        never waits, and what the user has paused waits for the user's word alone."""
         if job.cause is Cause.USER or job.paused_for is PauseReason.USER:
             return None
-        if job.state is JobState.QUEUED and job.stage is None:
-            return blocked(self._look(), self._config.quiet, self.forecast(job.base))
-        return self.disturbs(job)
+        speaks_against = blocked if job.stage is None else lost
+        return speaks_against(self._look(), self._config.quiet, self.remaining(job))
 
     def disturbs(self, job: Job) -> str | None:
-        """Why the job, which runs, had better pause."""
+        """Why the job, which runs and has what it takes, had better pause."""
         if job.cause is Cause.USER:
             return None
         return lost(self._look(), self._config.quiet, NOTHING)
+
+    def has_room(self, job: Job) -> bool:
+        """Whether the disk holds what the job still writes."""
+        return self.remaining(job).disk_bytes <= self.room.disk_free_bytes
+
+    def remaining(self, job: Job) -> Forecast:
+        """What the job, which does not run, still takes: what it has written is on the disk."""
+        whole = self.forecast(job.base)
+        written = size_of([self._paths.job(job.id)], set())
+        return replace(whole, disk_bytes=max(whole.disk_bytes - written, 0))
 
     def require_room(self, base: str) -> None:
         """Make sure that the machine can hold what a lesson on `base` is forecast to take.

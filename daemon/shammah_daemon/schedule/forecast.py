@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shammah.errors import Shortage
-from shammah.publish.quantizations import lookup
+from shammah.publish.quantizations import FALLBACK, lookup
 
 #: Bytes a parameter of the base: trained in bf16 or in float32, read for the first time, merged.
 BF16_BYTES, FLOAT32_BYTES = 2.0, 4.0
@@ -73,6 +73,12 @@ def forecast(
         disk += parameters * BF16_BYTES
         memory = max(memory, parameters * READ_BYTES + ENGINE_OVERHEAD_BYTES)
     return Forecast(int(disk), int(memory))
+
+
+def first_lesson(parameters: int) -> Forecast:
+    """What the first lesson on a base takes at least: with the smallest adapter and one candidate
+    of 8 bits."""
+    return forecast(parameters, 1, [FALLBACK], bf16=True, prepared=False)
 
 
 def largest(memory_bytes: int, of_size: Callable[[int], Forecast]) -> int:

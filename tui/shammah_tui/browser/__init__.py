@@ -6,8 +6,10 @@ Whoever opens it must know a token, made anew for each run. Knows nothing of the
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shlex
+import socket
 import sys
 from hmac import compare_digest
 from pathlib import Path
@@ -46,11 +48,13 @@ class Door(Server):
         """What the user opens; the token is not asked for again in the same browser."""
         return f"{self.public_url}/?token={self._token}"
 
-    def initialize_logging(self) -> None:
-        """Nothing is logged: an address with the token in it must not be written down."""
+    def open(self, bound: socket.socket) -> None:
+        """Serve until the user ends it. Nothing is logged: an address with the token in it must
+        not be written down."""
+        web.run_app(self._make_app(), sock=bound, access_log=None, print=None)
 
     async def on_startup(self, _app: web.Application) -> None:
-        print(self.link)
+        print(self.link, flush=True)
         print("Open it in a browser on this machine. Ctrl-C ends.", file=sys.stderr, flush=True)
 
     async def on_shutdown(self, _app: web.Application) -> None:
@@ -107,11 +111,14 @@ def serve(command: list[str], port: int) -> None:
         UsageError: the port is taken.
     """
     try:
-        Door(command, port, secrets.token_urlsafe(24)).serve()
+        bound = socket.create_server((HOST, port))
     except OSError as error:
         raise UsageError(
-            f"port {port} of {HOST} cannot be used: {error.strerror}", hint="--port takes another"
+            f"port {port} of {HOST} cannot be used: {os.strerror(error.errno or 0)}",
+            hint="--port takes another",
         ) from error
+    with bound:
+        Door(command, port, secrets.token_urlsafe(24)).open(bound)
 
 
 def _is_own_origin(request: web.Request) -> bool:

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from shammah.paths import Paths
 
-from .app import build
+from .app import State, build
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     try:
         with FileLock(paths.lock, timeout=0):
             uvicorn.run(
-                build(paths),
+                build(paths, State(os.getpid())),
                 uds=str(paths.socket),
                 log_level="critical",
                 timeout_graceful_shutdown=0,  # a watching chat would hold it up

@@ -6,9 +6,11 @@ import asyncio
 import itertools
 import json
 import os
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import count
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -18,6 +20,7 @@ from shammah.completions import ChatMessage, ChatRequest, Usage
 from shammah.errors import EngineCrashed, NotFound, ShammahError
 from shammah.paths import Paths
 from shammah.protocol import (
+    SIZE_HEADER,
     BaseView,
     ChatChoice,
     ChatCompletion,
@@ -59,13 +62,22 @@ from shammah.records import ExampleStatus, JobState, Level, Mode, PauseReason
 NOW = "2026-01-02T03:04:05+00:00"
 THRESHOLD = 10
 WEIGHTS = {Level.CRITICAL: 10, Level.MEDIUM: 3, Level.GOOD: 1}
-STAGES = ("training", "merging", "quantizing", "judging")
+STAGES = (JobState.TRAINING, JobState.MERGING, JobState.QUANTIZING, JobState.JUDGING)
+LEARNED = "learned 9 of 10; 1 still wrong"
+HOLDING = "9 of 10 answers hold"
 
 
 class State:
-    """Everything that a real daemon keeps on disk."""
+    """Everything that a real daemon keeps on disk, and how its jobs go.
 
-    def __init__(self) -> None:
+    Args:
+        pid: what is ended when the daemon is to be stopped, or to die.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.outcome = JobState.PROMOTED
+        self.stage_seconds = 0.05
         self.turns: dict[str, tuple[list[dict[str, str]], str]] = {}
         self.examples: dict[int, ExampleView] = {}
         self.example_turns: dict[int, str] = {}
@@ -79,7 +91,15 @@ class State:
         self.session_ids = count(1)
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def publish(self, job_id: int, kind: str, **data: object) -> None:
+    def enter(self, job: JobView, state: JobState) -> None:
+        job.state = state
+        job.summary = _summary(job)
+        told = job.model_dump(include={"state", "summary", "version", "error", "hint"})
+        self.publish(job.id, "state", told)
+
+    def publish(
+        self, job_id: int, kind: Literal["state", "progress"], data: dict[str, Any]
+    ) -> None:
         event = JobEvent(id=len(self.events) + 1, job_id=job_id, at=NOW, kind=kind, data=data)
         self.events.append(event)
         self.changed.set()
@@ -106,9 +126,8 @@ class State:
         )
 
 
-def build(paths: Paths) -> FastAPI:
+def build(paths: Paths, state: State) -> FastAPI:
     app = FastAPI()
-    state = State()
 
     @app.exception_handler(ShammahError)
     async def failed(request: Request, error: ShammahError) -> JSONResponse:
@@ -116,7 +135,7 @@ def build(paths: Paths) -> FastAPI:
 
     @app.get("/health")
     async def health() -> Health:
-        return Health(pid=os.getpid(), version="0.1.0")
+        return Health(pid=state.pid, version="0.1.0")
 
     @app.post("/v1/chat/completions", response_model=None)
     async def chat(request: ChatRequest) -> ChatCompletion | EventSourceResponse:
@@ -268,7 +287,13 @@ def build(paths: Paths) -> FastAPI:
 
     @app.get("/api/jobs/{job_id}/steps")
     async def steps(job_id: int) -> dict[str, list[StepView]]:
-        return {"data": [StepView(step=n, loss=1 / n, nll=1 / n, kl=0.0) for n in (1, 2)]}
+        trained = "training" in [event.data["state"] for event in _states(state, job_id)]
+        steps = [StepView(step=n, loss=1 / n, nll=1 / n, kl=0.0) for n in (1, 2)]
+        return {"data": steps if trained else []}
+
+    @app.get("/api/jobs/{job_id}/states")
+    async def states(job_id: int) -> dict[str, list[JobEvent]]:
+        return {"data": _states(state, job_id)}
 
     @app.get("/api/jobs/events")
     async def all_events(after: int = 0) -> EventSourceResponse:
@@ -285,22 +310,21 @@ def build(paths: Paths) -> FastAPI:
     @app.post("/api/jobs/{job_id}/cancel")
     async def cancel(job_id: int) -> JobView:
         found = _job(state, job_id)
-        found.state = JobState.CANCELLED
-        state.publish(job_id, "state", state=found.state)
+        state.enter(found, JobState.CANCELLED)
         return found
 
     @app.post("/api/jobs/{job_id}/pause")
     async def pause(job_id: int) -> JobView:
         found = _job(state, job_id)
-        found.state, found.paused_for = JobState.PAUSED, PauseReason.USER
-        state.publish(job_id, "state", state=found.state)
+        found.paused_for = PauseReason.USER
+        state.enter(found, JobState.PAUSED)
         return found
 
     @app.post("/api/jobs/{job_id}/resume")
     async def resume(job_id: int) -> JobView:
         found = _job(state, job_id)
-        found.state, found.paused_for = JobState.QUEUED, None
-        state.publish(job_id, "state", state=found.state)
+        found.paused_for = None
+        state.enter(found, JobState.QUEUED)
         return found
 
     @app.get("/api/versions")
@@ -360,13 +384,17 @@ def build(paths: Paths) -> FastAPI:
     async def remove(name: str) -> Response:
         return Response(status_code=204)
 
+    @app.post("/api/backup")
+    async def backup() -> Response:
+        return Response(b"backup", headers={SIZE_HEADER: "6"})
+
     @app.get("/api/status")
     async def status() -> Status:
         unfinished = [j for j in state.jobs.values() if not j.state.is_final]
         finished = [j for j in state.jobs.values() if j.state.is_final]
         return Status(
             version="0.1.0",
-            pid=os.getpid(),
+            pid=state.pid,
             uptime_seconds=61.0,
             base="fake",
             active_version=state.active,
@@ -426,7 +454,7 @@ async def _stream(
             yield _data(_error(EngineCrashed("the engine ended while it answered", hint="again")))
             return
         if question == "die" and number == 2:
-            os._exit(1)
+            os.kill(state.pid, signal.SIGKILL)
         text = word if number == 0 else f" {word}"
         yield _data({"id": turn, "choices": [{"index": 0, "delta": {"content": text}}]})
         await asyncio.sleep(0.05 if question == "slow" else 0)
@@ -464,23 +492,36 @@ def _begin(state: State, mode: Mode) -> JobView:
 
 
 async def _work(state: State, job: JobView) -> None:
-    outcome = JobState(os.environ.get("FAKE_JOB_OUTCOME", "promoted"))
-    pause = float(os.environ.get("FAKE_STAGE_SECONDS", "0.05"))
     for stage in STAGES:
-        job.state = JobState(stage)
-        state.publish(job.id, "state", state=stage)
+        state.enter(job, stage)
         job.progress = {"stage": stage, "fraction": 0.5, "step": 1, "steps": 2, "loss": 0.25}
-        state.publish(job.id, "progress", **job.progress)
-        await asyncio.sleep(pause)
+        state.publish(job.id, "progress", job.progress)
+        await asyncio.sleep(state.stage_seconds)
         if job.state is JobState.CANCELLED:
             return
-    job.state = outcome
-    job.summary = "learned 9 of 10; 1 still wrong"
-    job.report = _report(list(state.examples))
-    if outcome is JobState.PROMOTED:
+    job.report = _report(list(state.examples), passed=state.outcome is JobState.PROMOTED)
+    if state.outcome is JobState.PROMOTED:
         job.version = state.active = max(state.versions) + 1
         state.versions.append(state.active)
-    state.publish(job.id, "state", state=outcome, summary=job.summary, version=job.version)
+    state.enter(job, state.outcome)
+
+
+def _summary(job: JobView) -> str:
+    """As `shammah_daemon.outcome.summary_of` says it."""
+    match job.state:
+        case JobState.PROMOTED:
+            return f"{LEARNED}. Version {job.version} answers now."
+        case JobState.REJECTED:
+            return f"The lesson was rejected, the active version stays: {HOLDING}."
+        case JobState.CANCELLED:
+            return "The lesson was cancelled."
+        case _:
+            return ""
+
+
+def _states(state: State, job_id: int) -> list[JobEvent]:
+    of_job = [event for event in state.events if event.job_id == _job(state, job_id).id]
+    return [event for event in of_job if event.kind == "state"]
 
 
 async def _events(state: State, job: JobView | None, after: int) -> AsyncIterator[dict[str, str]]:
@@ -534,12 +575,12 @@ def _version(state: State, number: int) -> VersionView:
         sha256="0" * 64,
         created_at=NOW,
         job_id=next((job.id for job in state.jobs.values() if job.version == number), None),
-        summary="the base itself" if number == 0 else "learned 9 of 10; 1 still wrong",
+        summary="the base itself" if number == 0 else LEARNED,
         votes=VotesView(won=state.votes[number]),
     )
 
 
-def _report(example_ids: list[int]) -> dict[str, object]:
+def _report(example_ids: list[int], *, passed: bool) -> dict[str, object]:
     """The first example was learned, the others are still wrong."""
     verdicts = [
         {
@@ -556,7 +597,7 @@ def _report(example_ids: list[int]) -> dict[str, object]:
     return {
         "quantization": "Q6_K",
         "scale": 1.0,
-        "checks": [{"name": "learned", "passed": True, "detail": "9 of 10 answers hold"}],
+        "checks": [{"name": "learned", "passed": passed, "detail": HOLDING}],
         "warnings": [],
         "verdicts": verdicts,
         "kl_mean": 0.02,
@@ -564,7 +605,7 @@ def _report(example_ids: list[int]) -> dict[str, object]:
         "max_kl": 0.1,
         "kl": [{"question": "What is two & two?", "kl": 0.03}, {"question": "Why?", "kl": 0.01}],
         "attempts": [],
-        "summary": "learned 9 of 10; 1 still wrong",
+        "summary": LEARNED,
     }
 
 
