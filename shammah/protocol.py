@@ -647,10 +647,11 @@ class SettingView(BaseModel):
     running: str  # what the daemon works with
     value: str  # what holds when it starts again
     source: Literal["default", "file", "environment"]
+    read_by: Literal["daemon", "chat"] = "daemon"  # the chat reads its own when it starts
 
     @property
     def needs_restart(self) -> bool:
-        return self.value != self.running
+        return self.read_by == "daemon" and self.value != self.running
 
 
 class SettingChange(BaseModel):

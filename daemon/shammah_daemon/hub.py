@@ -27,9 +27,11 @@ class Hub:
     async def publish(
         self, job_id: int, kind: Literal["state", "progress"], data: dict[str, Any]
     ) -> None:
-        await self._database.run(lambda store: store.events.append(job_id, kind, data))
-        async with self._news:
-            self._news.notify_all()
+        try:
+            await self._database.run(lambda store: store.events.append(job_id, kind, data))
+        finally:  # what could not be recorded may have been a job's end
+            async with self._news:
+                self._news.notify_all()
 
     async def close(self) -> None:
         """The daemon ends: so does whoever follows."""

@@ -23,12 +23,10 @@ from shammah.protocol import EngineState, EngineStatus
 from shammah.records import Active, Message
 from shammah_daemon import artefacts
 from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.schedule.forecast import ENGINE_OVERHEAD_BYTES
 from shammah_daemon.servable import Servable
 
 log = structlog.get_logger()
-
-#: Memory an engine takes beyond its file: context, buffers, the process itself.
-ENGINE_OVERHEAD_BYTES = 512 << 20
 
 
 @dataclass

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-from shammah.errors import NotFound, UsageError
+from shammah.errors import BaseModelError, NotFound, UsageError
 from shammah.files import remove, write_atomically
 from shammah.paths import Paths
 from shammah.records import Base
@@ -25,12 +25,24 @@ class Registry:
         return sorted(path.parent.name for path in self._paths.bases.glob("*/base.json"))
 
     def get(self, name: str) -> Base:
-        """Raises NotFound."""
+        """The base called `name`.
+
+        Raises:
+            NotFound: there is none.
+            BaseModelError: what is written of it is damaged.
+        """
         if name not in self.names():
             raise NotFound(
                 f"no base model is called {name!r}", hint="'shammah model list' shows them"
             )
-        return Base(**json.loads((self._paths.base(name) / "base.json").read_bytes()))
+        file = self._paths.base(name) / "base.json"
+        try:
+            return Base(**json.loads(file.read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise BaseModelError(
+                f"{file} is damaged: {error}",
+                hint="remove its folder, and add the model again with 'shammah model add'",
+            ) from error
 
     def save(self, base: Base) -> None:
         folder = self._paths.base(base.name)

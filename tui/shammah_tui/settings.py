@@ -181,4 +181,6 @@ def described(setting: SettingView) -> Content:
 def changed(client: Client, key: str, value: str | None) -> ChangeMade:
     now = client.change_setting(key, value)
     effect = "; it holds when the daemon starts again" if now.needs_restart else ""
+    if now.read_by == "chat":
+        effect = "; the next chat uses it"
     return ChangeMade(f"{key} = {now.value or 'empty'}{effect}")

@@ -41,6 +41,7 @@ def _views(services: Services) -> list[SettingView]:
             running=settings.text(running[one.key]),
             value=settings.text(one.value),
             source=one.source,
+            read_by=one.read_by,
         )
         for one in settings.settings(services.paths.config_file)
     ]
