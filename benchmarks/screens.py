@@ -183,6 +183,7 @@ def _drain(terminal: _Terminal) -> None:
         try:
             terminal.read_nonblocking(65536, timeout=0)
         except pexpect.TIMEOUT:
+            terminal.buffer = ""  # what was read and not looked at
             return
 
 
