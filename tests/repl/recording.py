@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 
 import pexpect
+import pyte
 
 from benchmarks import lessons
 from benchmarks.lessons import Lesson
 from shammah.records import Level
 from tests.running import Daemon, home_in, lay_embedded_ground
-from tests.terminal import ENTER, Terminal
+from tests.terminal import ENTER
 
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "chat.svg"
 COLUMNS, ROWS = 80, 24
@@ -29,17 +30,27 @@ MOST_MILLISECONDS = 2000
 
 PATIENCE_SECONDS = 300
 
+WHERE_IS_THE_CURSOR = "\x1b[6n"
 
-class Recorded(Terminal):
-    """Keeps what it shows, and when."""
+
+class Recorded(pexpect.spawn):  # type: ignore[misc]  # pexpect has no types
+    """Keeps what it shows, and when; answers where its cursor is."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
         self.frames: list[tuple[float, str]] = []
+        self.screen = pyte.Screen(COLUMNS, ROWS)
+        self._stream = pyte.Stream(self.screen)
         super().__init__(*arguments, **options)
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
-        data = super().read_nonblocking(size, timeout)
+        data: str = super().read_nonblocking(size, timeout)
         self.frames.append((time.monotonic(), data))
+        *asking, rest = data.split(WHERE_IS_THE_CURSOR)
+        for shown in asking:
+            self._stream.feed(shown)
+            cursor = self.screen.cursor
+            self.send(f"\x1b[{cursor.y + 1};{cursor.x + 1}R")
+        self._stream.feed(rest)
         return data
 
     def types(self, text: str) -> None:
