@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ import httpx
 from httpx_sse import EventSource
 from pydantic import BaseModel, ValidationError
 
-from shammah import errors, token
+from shammah import errors
 from shammah.completions import Usage
-from shammah.errors import ConfigError, DaemonUnreachable, ShammahError, UsageError
-from shammah.paths import Paths
+from shammah.errors import DaemonUnreachable, ShammahError, UsageError
+from shammah.place import Port
 from shammah.protocol import (
     SIZE_HEADER,
     AddBaseRequest,
@@ -83,40 +82,6 @@ class ChatChunk:
     finish_reason: str | None = None
     usage: Usage | None = None
     info: ShammahInfo | None = None
-
-
-@dataclass(frozen=True)
-class Port:
-    """A daemon's TCP port."""
-
-    url: str  # without a path
-    token: str
-
-
-def place(paths: Paths, environ: Mapping[str, str] = os.environ) -> Path | Port:
-    """Where the user's daemon is: the home's socket, or what `$SHAMMAH_URL` says.
-
-    The token is `$SHAMMAH_TOKEN`, or the home's own, for a daemon on this machine.
-
-    Raises:
-        ConfigError: no URL of a daemon, or no token.
-    """
-    url = environ.get("SHAMMAH_URL")
-    if not url:
-        return paths.socket
-    parsed = httpx.URL(url)
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
-        raise ConfigError(
-            f"SHAMMAH_URL = {url!r} is not the URL of a daemon",
-            hint="as in SHAMMAH_URL=http://127.0.0.1:8741, the token in SHAMMAH_TOKEN",
-        )
-    given = environ.get("SHAMMAH_TOKEN")
-    if not given and not paths.token.exists():
-        raise ConfigError(
-            f"there is no token for the daemon at {url}",
-            hint="set SHAMMAH_TOKEN to what 'shammah daemon token' prints where it runs",
-        )
-    return Port(url.rstrip("/").removesuffix("/v1"), given or token.read(paths.token))
 
 
 class Client:

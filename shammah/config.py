@@ -22,6 +22,7 @@ from tomlkit.exceptions import TOMLKitError
 from shammah import cron
 from shammah.errors import ConfigError
 from shammah.files import write_atomically
+from shammah.look import Keys, Look, Theme
 
 
 class Section(BaseModel):
@@ -47,9 +48,9 @@ class ChatConfig(Section):
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling")
     max_tokens: int = Field(512, ge=1, description="longest answer, when a client asks for none")
     system: str = Field("", description="system prompt; empty leaves it to the model's template")
-    keys: Literal["emacs", "vi"] = Field("emacs", description="how lines are edited in the chat")
-    theme: Literal["auto", "dark", "light"] = Field(
-        "auto", description="the terminal's background; auto asks COLORFGBG, else suits both"
+    keys: Keys = Field(Look.keys, description="how lines are edited in the chat")
+    theme: Theme = Field(
+        Look.theme, description="the terminal's background; auto asks COLORFGBG, else suits both"
     )
 
 

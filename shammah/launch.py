@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,9 +17,10 @@ from pathlib import Path
 import psutil
 
 from shammah import __version__
-from shammah.client import Client, Port, place
+from shammah.client import Client
 from shammah.errors import ConfigError, DaemonUnreachable, ShammahError
 from shammah.paths import Paths
+from shammah.place import Port, listens, place
 from shammah.protocol import Health
 from shammah.service.keeper import Keeper, keeper_of
 
@@ -166,19 +166,13 @@ def _greet(port: Port) -> Health:
 
 def health_of(paths: Paths) -> Health | None:
     """What the daemon says of itself; None if there is none."""
-    if not _listens(paths.socket):
+    if not listens(paths.socket):  # httpcore leaks a socket for every refused connection
         return None
     try:
         with Client(paths.socket) as client:
             return client.health()
     except DaemonUnreachable:
         return None
-
-
-def _listens(path: Path) -> bool:
-    """Whether a process is behind the socket: httpcore leaks one for every refused connection."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(str(path)) == 0
 
 
 def _spawn(paths: Paths) -> _Spawned:

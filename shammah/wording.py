@@ -1,10 +1,12 @@
-"""How figures and progress are said in one line, in the chat and on the monitor; prints nothing."""
+"""How figures, progress and errors are said, in the chat and on the monitor; prints nothing."""
 
 from __future__ import annotations
 
 import unicodedata
 from datetime import datetime
 from typing import Any
+
+from shammah.errors import ShammahError
 
 _KEPT_CONTROLS = "\n\t"
 
@@ -57,3 +59,8 @@ def progress_details(progress: dict[str, Any]) -> str:
     if progress.get("detail"):
         parts.append(one_line(str(progress["detail"])))
     return " · ".join(parts)
+
+
+def error_lines(error: ShammahError) -> list[str]:
+    """The form in which every error is said."""
+    return [f"error: {error.message}"] + ([f"hint: {error.hint}"] if error.hint else [])

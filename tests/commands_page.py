@@ -12,7 +12,7 @@ from typing import Any
 from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.main import get_command
 
-from shammah.cli import app
+from shammah.cli.commands import app
 from shammah.repl.commands import GROUPS, KEYS
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"

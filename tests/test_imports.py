@@ -39,7 +39,8 @@ def help_seconds() -> float:
     [
         ("shammah.client", {"torch", "llama_cpp", "textual", "prompt_toolkit"}),
         ("shammah_daemon.__main__", {"torch", "transformers", "peft", "llama_cpp"}),
-        ("shammah.cli", {"httpx", "pydantic", "rich", "prompt_toolkit", "numpy"}),
+        ("shammah.cli", {"typer"}),
+        ("shammah.cli.commands", {"httpx", "pydantic", "rich", "prompt_toolkit", "numpy"}),
     ],
 )
 def test_importing_it_leaves_out_what_it_does_not_need(module: str, unwanted: set[str]) -> None:

@@ -1,92 +1,27 @@
 """The command line: parses, calls the client, prints; holds no logic of its own.
 
-Every command imports what it needs when it runs, so that `--help` answers at once.
+This is its edge, where errors become messages and exit codes; the commands are in `commands`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
-import typer
-
-from shammah import __version__
-from shammah.cli import (
-    backups,
-    bases,
-    config,
-    daemon,
-    doctor,
-    examples,
-    feedback,
-    jobs,
-    monitor,
-    questions,
-    sessions,
-    versions,
-)
 from shammah.errors import ShammahError
 
 INTERRUPTED = 130
 
-app = typer.Typer(
-    name="shammah",
-    help="A chat assistant on your own machine that learns from being corrected.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command("ask")(questions.ask)
-app.command("why")(questions.why)
-app.command("feedback")(feedback.feedback)
-app.command("train")(jobs.train)
-app.command("status")(daemon.status)
-app.command("backup")(backups.backup)
-app.command("restore")(backups.restore)
-app.command("doctor")(doctor.doctor)
-app.command("tui")(monitor.tui)
-app.add_typer(sessions.app, name="sessions")
-app.add_typer(examples.app, name="examples")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(versions.app, name="versions")
-app.add_typer(bases.app, name="model")
-app.add_typer(daemon.app, name="daemon")
-app.add_typer(config.app, name="config")
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(f"shammah {__version__}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def chat(
-    context: typer.Context,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
-    ] = False,
-    go_on: Annotated[
-        bool, typer.Option("--continue", "-c", help="Chat: go on with the newest session.")
-    ] = False,
-) -> None:
-    """A chat assistant on your own machine that learns from being corrected.
-
-    Without a command: the chat. With standard input not a terminal: one turn a line.
-    """
-    if context.invoked_subcommand is None:
-        from shammah.paths import Paths
-        from shammah.repl.run import run
-
-        raise typer.Exit(run(Paths.from_environment(), go_on=go_on))
+#: Set by a shell that completes; then even the bare command is not a chat.
+_COMPLETES = "_SHAMMAH_COMPLETE"
 
 
 def main() -> NoReturn:
     """Run the command line; the one place where errors become messages and exit codes."""
     try:
-        app()
-        code = 0
+        code = run(sys.argv[1:])
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else int(done.code is not None)
     except ShammahError as error:
@@ -100,8 +35,27 @@ def main() -> NoReturn:
     sys.exit(_flush(code))
 
 
+def run(arguments: Sequence[str]) -> int:
+    """The chat where nothing is asked for, else a command. Returns the exit code.
+
+    The chat's first prompt does not wait for typer, which would parse nothing in 0.1 s.
+
+    Raises:
+        SystemExit: typer's, of a command that has ended with a code of its own.
+    """
+    if arguments or _COMPLETES in os.environ:
+        from shammah.cli.commands import app
+
+        app()
+        return 0
+    from shammah.paths import Paths
+    from shammah.repl.run import run as chat
+
+    return chat(Paths.from_environment())
+
+
 def _fail(error: ShammahError) -> int:
-    from shammah.repl.wording import error_lines
+    from shammah.wording import error_lines
 
     print("\n".join(error_lines(error)), file=sys.stderr)
     return error.exit_code

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def running() -> Client:
     """A client that raises DaemonUnreachable at its first call if there is no daemon."""
-    from shammah.client import Client, place
+    from shammah.client import Client
+    from shammah.place import place
 
     return Client(place(Paths.from_environment()))
 

@@ -174,6 +174,10 @@ def _asker() -> Asker | None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
     from shammah import config
-    from shammah.repl.terminal import TerminalScreen
+    from shammah.repl.drawing import Drawing
+    from shammah.repl.notices import Notices
+    from shammah.repl.screen import TerminalScreen
 
-    return TerminalScreen(config.load(Paths.from_environment().config_file).chat)
+    chat = config.load(Paths.from_environment().config_file).chat
+    drawing = Drawing.on_terminal(chat.theme)
+    return TerminalScreen(drawing, Notices(drawing.say), vi=chat.keys == "vi")

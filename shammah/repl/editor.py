@@ -7,9 +7,10 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from shammah.errors import UsageError
+from shammah.errors import ShammahError, UsageError
 
 #: Tried in this order where the user has named none.
 _COMMON = ("nano", "vim", "vi")
@@ -39,6 +40,15 @@ def edit(text: str) -> str:
                 hint="nothing was changed",
             )
         return file.read_text(encoding="utf-8").strip()
+
+
+def edit_or_keep(text: str, fail: Callable[[ShammahError], None]) -> str:
+    """The same; without an editor the text stays as it is, and `fail` is told why."""
+    try:
+        return edit(text)
+    except ShammahError as error:
+        fail(error)
+        return text
 
 
 def _command() -> list[str]:

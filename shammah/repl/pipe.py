@@ -15,7 +15,7 @@ from shammah.repl.asker import Asker
 from shammah.repl.chat import Chat
 from shammah.repl.turn import Turns
 from shammah.repl.views import Grid
-from shammah.repl.wording import error_lines
+from shammah.wording import error_lines
 
 
 class PipeScreen:

@@ -1,211 +1,176 @@
-"""The chat in a terminal: prompt, markdown answers, job lines above what is being typed."""
+"""The chat in a terminal: its prompt comes first, and the chat itself is made ready beside it.
+
+Imports little itself, and nothing while the rest is imported: a thread that comes to a module which
+another one has half imported may see half of it.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import wait
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
 
-from shammah import __version__
-from shammah.client import Client, place
-from shammah.config import ChatConfig
-from shammah.errors import ShammahError
+from shammah import __version__, look
+from shammah.look import Look
 from shammah.paths import Paths
-from shammah.protocol import Comparison, JobEvent
-from shammah.records import Preference
-from shammah.repl import bar, clipboard, comparing, editor, grids, markdown, progress
-from shammah.repl.asker import LEAVE
-from shammah.repl.chat import Chat
-from shammah.repl.completing import LineCompleter, sources
+from shammah.place import listens, place
+from shammah.repl import editor
 from shammah.repl.drawing import Drawing
 from shammah.repl.notices import Notices
-from shammah.repl.prompts import (
-    Skipped,
-    ask_correction,
-    choice_prompt,
-    correction_prompt,
-    turn_prompt,
-)
-from shammah.repl.turn import Turns
+from shammah.repl.opening import Opening
+from shammah.repl.prompts import turn_prompt
 from shammah.repl.typing_ahead import typing_ahead
-from shammah.repl.views import Grid
-from shammah.repl.watch import JobWatch
-from shammah.repl.wording import error_lines
-from shammah.wording import printable
+
+if TYPE_CHECKING:
+    from shammah.repl.composing import Opened
+
+#: How long the first completion waits for the commands to be loaded.
+_COMPLETION_SECONDS = 2.0
 
 
-class TerminalScreen:
-    """Draws a chat on a terminal; NO_COLOR is rich's and prompt_toolkit's to respect."""
+def run(paths: Paths, *, go_on: bool) -> None:
+    """Take turns until the user leaves.
 
-    has_reader = True
+    Args:
+        go_on: with the newest session, which is shown before the first prompt.
 
-    def __init__(self, settings: ChatConfig) -> None:
-        self._drawing = Drawing.on_terminal(settings.theme)
-        self._vi = settings.keys == "vi"
-        self._proposed = ""
-        self._console = self._drawing.console
-        self.notices = Notices(self.say)
-        self._corrections = correction_prompt(self.try_editing, vi=self._vi)
-        self._choices = choice_prompt()
-
-    def say(self, text: str) -> None:
-        self._print(text, "dim")
-
-    def notify(self, text: str) -> None:
-        self.notices.add(text)
-
-    def fail(self, error: ShammahError) -> None:
-        first, *rest = error_lines(error)
-        self._print(first, "red")
-        for line in rest:
-            self._print(line, "dim")
-
-    def show(self, text: str) -> None:
-        self._print(text, "")
-
-    def show_grid(self, grid: Grid) -> None:
-        grids.show(grid, self._console)
-
-    def show_answer(self, pieces: Iterator[str]) -> None:
-        with typing_ahead() as typed:
-            markdown.show(pieces, self._console, self._drawing.code_theme, typed)
-
-    def show_progress(self, events: Iterator[JobEvent]) -> None:
-        with typing_ahead() as typed:
-            progress.show(events, self._console, typed)
-
-    def show_comparison(self, found: Comparison) -> None:
-        comparing.show(found, self._console)
-
-    def ask_preference(self, found: Comparison, swapped: bool) -> Preference:
-        return comparing.ask(found, swapped, self._console)
-
-    def ask_correction(self, answer: str, draft: Callable[[], str]) -> str:
-        proposal = self._wait_for(draft)
-        key = "Ctrl-C" if self._vi else "Esc"
-        self.say(f"What should the answer have been? (Enter accepts, {key} skips)")
-        correction = ""
-        try:
-            with self.notices.above_prompt():
-                correction = ask_correction(
-                    self._corrections,
-                    printable(answer),
-                    proposal,
-                    self._drawing.shown,
-                    self.has_colours,
-                ).strip()
-        except Skipped as skipped:
-            (typed,) = skipped.args
-            if typed.strip() not in ("", proposal.strip()):
-                self.propose(f"/fix {typed}")
-        except EOFError:
-            pass
-        if not correction:
-            self.say("kept as a draft, nothing is learned from it; /fix ANSWER completes it")
-        return correction
-
-    def propose(self, line: str) -> None:
-        self._proposed = line
-
-    @property
-    def proposed(self) -> str:
-        """What the next prompt begins with, once."""
-        line, self._proposed = self._proposed, ""
-        return line
-
-    @property
-    def asker(self) -> TerminalScreen:
-        return self
-
-    def choose(self, options: Mapping[str, str]) -> str:
-        self.say("  ".join(f"[{letter}] {text}" for letter, text in options.items()))
-        while True:
-            try:
-                with self.notices.above_prompt():
-                    typed = self._choices.prompt().strip().casefold()
-            except (EOFError, KeyboardInterrupt):
-                return LEAVE
-            if typed in options:
-                return typed
-            self.say(f"type one of {', '.join(options)}")
-
-    def edit(self, text: str) -> str:
-        return editor.edit(text)
-
-    def try_editing(self, text: str) -> str:
-        """The same; without an editor the text stays as it is."""
-        try:
-            return self.edit(text)
-        except ShammahError as error:
-            self.fail(error)
-            return text
-
-    def copy(self, text: str) -> None:
-        def write(control: str) -> None:
-            sys.stdout.write(control)
-            sys.stdout.flush()
-
-        clipboard.copy(text, write)
-
-    @property
-    def has_colours(self) -> bool:
-        return self._console.color_system is not None and not self._console.no_color
-
-    def bar(self, chat: Chat, watch: JobWatch) -> str:
-        """The line under the prompt."""
-        talk = bar.Talk(chat.speed, chat.context_tokens, chat.can_judge)
-        return self._drawing.shown(
-            bar.line(watch.status, watch.progress, talk, self._console.width)
-        )
-
-    def _wait_for(self, draft: Callable[[], str]) -> str:
-        try:
-            spinner = "line" if self._drawing.is_plain else "dots"
-            with (
-                typing_ahead(),
-                self._console.status(
-                    "drafting a better answer", spinner=spinner, refresh_per_second=4
-                ),
-            ):
-                return draft()
-        except KeyboardInterrupt:
-            return ""
-
-    def _print(self, text: str, style: str) -> None:
-        self._console.print(Text(self._drawing.shown(printable(text)), style=style), soft_wrap=True)
+    Raises:
+        ShammahError: the settings are wrong, or no daemon can be had.
+    """
+    looks = _looks(paths)
+    drawing = Drawing.on_terminal(looks.theme)
+    notices = Notices(drawing.say)
+    prompt_first = _a_daemon_listens(paths) and not go_on
+    say = notices.add if prompt_first else drawing.say
+    opening = Opening(lambda: _load(paths, drawing, notices, say, go_on))
+    if not prompt_first:
+        opening.here()
+    prompt = _prompt(paths, looks, drawing, opening)
+    drawing.say(f"shammah {__version__}: /help shows the commands, Ctrl-D leaves")
+    drawing.say("mark an answer with /good, /medium or /critical, or Alt and the first letter")
+    _take_turns(prompt, opening, drawing, notices)
 
 
-def run(chat: Chat, turns: Turns, screen: TerminalScreen, watch: JobWatch, paths: Paths) -> None:
-    """Take turns until the user leaves."""
-    prompt = turn_prompt(
+def _looks(paths: Paths) -> Look:
+    found = look.read(paths.config_file, os.environ)
+    if found is not None:
+        return found
+    from shammah import config
+
+    chat = config.load(paths.config_file).chat
+    return Look(chat.keys, chat.theme)
+
+
+def _a_daemon_listens(paths: Paths) -> bool:
+    """On this machine: one behind a port may need its time, or not let us in."""
+    where = place(paths)
+    return isinstance(where, Path) and listens(where)
+
+
+def _load(
+    paths: Paths, drawing: Drawing, notices: Notices, say: Callable[[str], None], go_on: bool
+) -> Callable[[], Opened]:
+    from shammah.repl.composing import open_terminal
+
+    return partial(open_terminal, paths, drawing, notices, say, go_on=go_on)
+
+
+def _prompt(
+    paths: Paths, looks: Look, drawing: Drawing, opening: Opening[Opened]
+) -> PromptSession[str]:
+    def bar() -> str:
+        opened = _opened(opening)
+        return opened.bar() if opened else ""
+
+    def can_judge() -> bool:
+        opened = _opened(opening)
+        return opened is not None and opened.chat.can_judge
+
+    return turn_prompt(
         paths.history,
-        lambda: screen.bar(chat, watch),
-        LineCompleter(sources(Client(place(paths)))),
-        screen.try_editing,
-        lambda: chat.can_judge,
-        vi=chat.settings.keys == "vi",
+        bar,
+        _LaterCompleter(opening),
+        partial(editor.edit_or_keep, fail=drawing.fail),
+        can_judge,
+        vi=looks.keys == "vi",
     )
-    watch.on_change(prompt.app.invalidate)
-    watch.start()
-    screen.say(f"shammah {__version__}: /help shows the commands, Ctrl-D leaves")
-    screen.say("mark an answer with /good, /medium or /critical, or Alt and the first letter")
-    chat.catch_up()
-    while not chat.leaving:
-        watch.refresh()
+
+
+class _LaterCompleter(Completer):
+    """The chat's own completer, as soon as there is one. Asked in a thread of its own."""
+
+    def __init__(self, opening: Opening[Opened]) -> None:
+        self._opening = opening
+
+    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
+        wait([self._opening.future], _COMPLETION_SECONDS)
+        if opened := _opened(self._opening):
+            yield from opened.completer.get_completions(document, event)
+
+
+def _take_turns(
+    prompt: PromptSession[str], opening: Opening[Opened], drawing: Drawing, notices: Notices
+) -> None:
+    while True:
+        opened = _opened(opening)
+        if opened:
+            opened.watch.refresh()
         try:
-            with screen.notices.above_prompt():
-                line = prompt.prompt(default=screen.proposed)
+            with notices.above_prompt():
+                line = prompt.prompt(
+                    default=opened.screen.proposed if opened else "",
+                    pre_run=None if opened else partial(_open_beside, prompt.app, opening),
+                )
+                opened = opened or _made_ready(opening)
         except KeyboardInterrupt:
             continue
         except EOFError:
             return
         if line.strip():
-            _take(turns, line, screen)
+            _take(opened, line, drawing)
+        if opened.chat.leaving:
+            return
 
 
-def _take(turns: Turns, line: str, screen: TerminalScreen) -> None:
+def _opened(opening: Opening[Opened]) -> Opened | None:
+    """The chat, if it is ready."""
+    future = opening.future
+    return future.result() if future.done() and not future.exception() else None
+
+
+def _made_ready(opening: Opening[Opened]) -> Opened:
+    """The chat, waited for where the first line came sooner. Raises why there is none."""
+    with typing_ahead():
+        return opening.future.result()
+
+
+def _open_beside(prompt: Application[Any], opening: Opening[Opened]) -> None:
+    """Begin once the prompt is drawn; draw it anew when the chat is ready."""
+
+    async def open_chat() -> None:
+        opening.begin()
+        try:
+            await asyncio.wrap_future(opening.future)
+        except Exception:  # told to whoever takes the line
+            if not prompt.is_done:
+                prompt.exit(result="")
+        else:
+            prompt.invalidate()
+
+    prompt.create_background_task(open_chat())
+
+
+def _take(opened: Opened, line: str, drawing: Drawing) -> None:
     try:
-        turns.take(line)
+        opened.turns.take(line)
     except KeyboardInterrupt:
-        screen.say("stopped")
+        drawing.say("stopped")

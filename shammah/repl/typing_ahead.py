@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 from rich.cells import cell_len
@@ -73,7 +73,8 @@ def typing_ahead() -> Iterator[TypedAhead]:
         yield typed
         return
     keyboard = create_input()
-    read: list[KeyPress] = []
+    read = get_typeahead(keyboard)  # before this began
+    typed.add(read)
     ended, end = os.pipe()
     reader = threading.Thread(target=_read, args=(keyboard, ended, typed, read), daemon=True)
     unechoed = [*before]

@@ -21,19 +21,21 @@ class JobWatch:
     Args:
         client: for this thread alone.
         ended: told the id and the line of a job that has ended.
+        changed: called whenever `status` or `progress` is new.
     """
 
-    def __init__(self, client: Client, ended: Callable[[int, str], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        ended: Callable[[int, str], None],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self.status: Status | None = None
         self.progress: dict[str, Any] | None = None  # of the running job
         self._client = client
         self._ended = ended
-        self._changed: Callable[[], None] = lambda: None
-        self._after = -1
-
-    def on_change(self, changed: Callable[[], None]) -> None:
-        """Have `changed` called whenever `status` or `progress` is new."""
         self._changed = changed
+        self._after = -1
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="job-watch", daemon=True).start()

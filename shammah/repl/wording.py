@@ -1,4 +1,4 @@
-"""How jobs, progress, sizes and errors are said in one line; pure, prints nothing."""
+"""How jobs and progress are said in one line; pure, prints nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from shammah.errors import ShammahError
 from shammah.protocol import JobEvent, JobView, RollbackProposal, ShammahInfo
 from shammah.records import WORKING_STATES, JobState, PauseReason
 from shammah.wording import count, duration, one_line
@@ -14,11 +13,6 @@ from shammah.wording import count, duration, one_line
 #: Questions that are named when a job has ended, and how much of each.
 _NAMED_QUESTIONS = 3
 _QUESTION_LETTERS = 60
-
-
-def error_lines(error: ShammahError) -> list[str]:
-    """The form in which every error is said."""
-    return [f"error: {error.message}"] + ([f"hint: {error.hint}"] if error.hint else [])
 
 
 def listed(numbers: Iterable[int]) -> str:

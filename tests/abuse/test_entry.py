@@ -13,8 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from shammah.client import Client, Port
+from shammah.client import Client
 from shammah.errors import TooManyAttempts, Unauthorized
+from shammah.place import Port
 from tests.abuse.conftest import NAME, PLAIN, as_nobody
 from tests.running import Daemon, scrubbed_environment, wait_for
 

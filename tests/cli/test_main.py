@@ -23,10 +23,10 @@ COMMAND = [sys.executable, "-m", "shammah.cli"]
 def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     """The exit code of `main` when a command raises `error`."""
 
-    def fail() -> None:
+    def fail(arguments: object) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(cli, "run", fail)
     with pytest.raises(SystemExit) as done:
         cli.main()
     return int(done.value.code or 0)

@@ -172,10 +172,12 @@ def test_a_job_that_ended_meanwhile_is_told_at_the_next_start_and_not_again(
     shammah("train")
     wait_for_end(shammah)
     first = start()
-    assert "job 1: The lesson was rejected" in first.before
-    assert "still wrong: second? (shammah jobs show 1 --html)" in first.before
     leave(first)
-    assert "job 1" not in start().before
+    assert "job 1: The lesson was rejected" in first.shown
+    assert "still wrong: second? (shammah jobs show 1 --html)" in first.shown
+    second = start()
+    leave(second)
+    assert "job 1" not in second.shown
 
 
 def test_what_was_waited_for_is_not_told_again(
@@ -183,7 +185,9 @@ def test_what_was_waited_for_is_not_told_again(
 ) -> None:
     stand_in.outcome = JobState.REJECTED
     shammah("train", "--wait")
-    assert "job 1" not in start().before
+    chat = start()
+    leave(chat)
+    assert "job 1" not in chat.shown
 
 
 def test_jobs_are_told_after_the_daemon_restarted(

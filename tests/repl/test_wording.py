@@ -6,8 +6,8 @@ import pytest
 
 from shammah.errors import UsageError
 from shammah.protocol import JobEvent
-from shammah.repl.wording import error_lines, job_end, progress_short
-from shammah.wording import duration, one_line, printable, progress_details
+from shammah.repl.wording import job_end, progress_short
+from shammah.wording import duration, error_lines, one_line, printable, progress_details
 
 
 def event(kind: str, **data: object) -> JobEvent:

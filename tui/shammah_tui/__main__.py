@@ -7,9 +7,10 @@ import os
 import sys
 from typing import NoReturn
 
-from shammah.client import Client, place
+from shammah.client import Client
 from shammah.errors import ShammahError, UsageError
 from shammah.paths import Paths
+from shammah.place import place
 
 PORT = 8742
 
