@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from textual.message import Message
 
 from shammah.client import Client
@@ -15,9 +14,6 @@ from shammah.protocol import Status
 from shammah_tui.link import Link
 from shammah_tui.messages import FetchFailed, InboxFetched, RequestRefused
 from tests.tui.conftest import PATIENCE_SECONDS
-
-# httpcore leaves the socket of a refused connection to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
 class Full(Client):

@@ -25,11 +25,7 @@ from tests.running import Daemon
 if TYPE_CHECKING:
     from tests.tui.conftest import Watching
 
-pytestmark = [
-    pytest.mark.timeout(240, func_only=True),
-    # httpcore leaves the socket of a refused connection to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
+pytestmark = pytest.mark.timeout(240, func_only=True)
 
 #: A word that only this page shows, by its key.
 MARKS = {
