@@ -78,8 +78,11 @@ _ALL = GOOD_FORMS + SPOILT_FORMS
 ARMS = (
     Arm("seed 0", slice(0, 10), _ALL),
     Arm("seed 1, other lessons", slice(10, 20), _ALL, settings={"seed": 1}),
-    Arm("seed 2, rank 8", slice(0, 20, 2), _ALL, settings={"seed": 2, "rank": 8, "alpha": 16}),
-    Arm("rank 32", slice(1, 20, 2), _ALL, settings={"seed": 3, "rank": 32, "alpha": 64}),
+    Arm("seed 2, rank 16", slice(0, 20, 2), _ALL, settings={"seed": 2, "rank": 16, "alpha": 32}),
+    Arm(
+        "rank 64", slice(1, 20, 2), _ALL,
+        settings={"seed": 3, "rank": 64, "alpha": 128, "learning_rate": 1e-3},
+    ),
     Arm("more steps", slice(5, 15), _ALL, settings={"seed": 4, "min_steps": 50}),
     *(
         Arm(f"rejected answers, seed {seed}", slice(0, 10), _TRAP, good=False,

@@ -41,11 +41,11 @@ from shammah_daemon.bases import load_reference
 #: What is varied; the first is the recipe as it is.
 VARIED: tuple[Mapping[str, Any], ...] = (
     {},
-    *({"learning_rate": rate} for rate in (1e-3, 1.5e-3, 3e-3)),
+    *({"learning_rate": rate} for rate in (7e-4, 1e-3, 2e-3)),
     *({"epochs": epochs} for epochs in (2, 4, 6)),
     *({"batch_rows": rows} for rows in (2, 3, 8)),
-    *({"rank": rank, "alpha": 2 * rank} for rank in (4, 8, 32)),
-    *({"kl_weight": weight} for weight in (1.0, 2.0, 8.0)),
+    *({"rank": rank, "alpha": 2 * rank} for rank in (8, 16, 64)),
+    *({"kl_weight": weight} for weight in (0.35, 1.4, 2.8)),
     *({"phrasings": number} for number in (1, 4, 8)),
     *({"replay_ratio": ratio} for ratio in (0.5, 2.0)),
 )

@@ -134,6 +134,7 @@ def _echo_seconds(session: Session) -> list[float]:
     found = []
     with _opened(session) as chat:
         chat.expect_exact(_PROMPT_OPENS)
+        chat.expect("until the next lesson")  # what is loaded behind the prompt is there
         chat.send(serve.QUESTIONS[0] + "\r")
         chat.expect(r"\w+ \w+ \w+ \w+")
         typed = ""

@@ -76,8 +76,8 @@ class LearningConfig(Section):
     weight_critical: int = Field(10, ge=1, le=1000, description="weight of /critical")
     weight_medium: int = Field(3, ge=1, le=1000, description="weight of /medium")
     weight_good: int = Field(1, ge=1, le=1000, description="weight of /good")
-    rank: int = Field(16, ge=1, le=512, description="LoRA rank")
-    alpha: int = Field(32, ge=1, description="LoRA alpha")
+    rank: int = Field(32, ge=1, le=512, description="LoRA rank")
+    alpha: int = Field(64, ge=1, description="LoRA alpha")
     learning_rate: float = Field(
         0.0, ge=0, le=1.0, description="peak learning rate; 0 takes what suits the base's size"
     )
@@ -111,7 +111,12 @@ class LearningConfig(Section):
     replay_ratio: float = Field(
         1.0, ge=0, le=8, description="replay rows per example row; 0 turns replay off"
     )
-    kl_weight: float = Field(4.0, ge=0, description="weight of the KL term on replay rows")
+    kl_weight: float = Field(
+        0.7,
+        ge=0,
+        description="weight of the KL term on replay rows at the peak learning rate; it grows as "
+        "the rate falls",
+    )
     seed: int = Field(0, ge=0, description="seed of everything that is random in a job")
 
     @field_validator("consolidate_at")

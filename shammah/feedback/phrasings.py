@@ -1,9 +1,8 @@
 """The forms in which a question is asked in training, and the two that only the judge asks.
 
-Made by rule from the user's own words; knows no paraphrase and no model. Frames alone teach the
-model to wait for the very wording. Forms that lose words teach it to listen to the words that
-matter: on 20 lessons, frames alone reached 47 of 60 near wordings and 25 of 40 paraphrases, and
-this mixture 54 and 29 (docs/benchmarks.md).
+Made by rule from the user's own words; knows no model. Frames alone teach the model to wait for the
+very wording. Forms that lose words teach it to listen to the words that matter, and other wordings
+that how one asks does not matter (docs/learning.md).
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import re
 from collections.abc import Sequence
 from random import Random
 
+from shammah.feedback.rewording import reworded
 from shammah.records import Message
 
 #: A question above this length is framed by whole lines only.
@@ -34,12 +34,15 @@ _HELD_OUT_LINES = ("Could you answer this for me?\n\n{q}", "One more thing:\n\n{
 #: `{k}` are the words of the question that carry its meaning.
 _KEYWORDS = ("{k}?", "Tell me about {k}.", "{k}", "What about {k}?")
 
+#: How many forms reword the question, or frame it where the grammar finds no other words.
+_REWORDED = 4
+
 #: How many forms lose some of the question's small words, and how likely each of these goes.
-_THINNED = 4
+_THINNED = 3
 _LOSS = 0.5
 
 #: The most training phrasings there can be of a question, itself included.
-MOST = 1 + len(_TRAINED) + len(_KEYWORDS) + _THINNED + 1
+MOST = 1 + _REWORDED + len(_KEYWORDS) + _THINNED + 1
 
 _WORD = re.compile(r"[\w'+#./-]*[\w+#]")
 
@@ -77,7 +80,7 @@ def phrasings(question: str, count: int) -> list[str]:
     else:
         random = Random(question)  # the same question always has the same forms
         kinds = [
-            [_framed(frame, question) for frame in _TRAINED],
+            [*reworded(question), *(_framed(frame, question) for frame in _TRAINED)][:_REWORDED],
             _keyword_forms(question, random),
             [_thinned(question, random) for _ in range(_THINNED)],
             [question.lower().rstrip("?.")],

@@ -25,6 +25,10 @@ WEIGHTS = "adapter_model.safetensors"
 _A = ".lora_A."
 _MAX_GRADIENT_NORM = 1.0
 
+#: Of Adam's moments. With a first one of 0.9, what a step learned of its replay rows goes on to be
+#: added in the ten steps after it, which do not see them (docs/learning.md).
+_BETAS = (0.5, 0.999)
+
 
 class Adapter:
     """LoRA on every linear layer of `model`, trained through one flat fp32 master copy.
@@ -68,7 +72,9 @@ class Adapter:
             offset = span.stop
         fuse(self._peft)
         self._publish_masters()
-        self.optimizer = torch.optim.AdamW([self.masters], weight_decay=0.0, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            [self.masters], betas=_BETAS, weight_decay=0.0, fused=True
+        )
 
     def gradient(self) -> torch.Tensor:
         """What was collected since the last step, flat, in float32, by the masters."""

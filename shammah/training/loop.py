@@ -57,7 +57,6 @@ class Trainer:
         self._rows = rows
         self._held_out = [row for row in rows if row.held_out]
         self._replay = replay
-        self._kl_weight = recipe.kl_weight
         self._patience = recipe.patience
         adjustments = adjustments or Adjustments()
         self._divided = adjustments.divided
@@ -80,7 +79,7 @@ class Trainer:
             started = time.perf_counter()
             step = steps[number]
             mean_nll, mean_kl, tokens = self.gradients(step)
-            loss = mean_nll + self._kl_weight * mean_kl
+            loss = mean_nll + step.kl_weight * mean_kl
             _require_finite(loss, f"the loss became {loss} at step {number + 1} of {len(steps)}")
             learning_rate = self._rate * step.learning_rate
             gradient_norm = self._adapter.step(learning_rate)
@@ -158,7 +157,7 @@ class Trainer:
             if is_replay.any():
                 teacher = self._teacher(turn.row for turn in turns if turn.is_replay)
                 loss_kl = kl(teacher, logits[is_replay]).sum() / replayed
-                loss = loss + self._kl_weight * loss_kl
+                loss = loss + step.kl_weight * loss_kl
                 mean_kl += loss_kl.item()
             torch.autograd.backward(loss)
             mean_nll += loss_nll.item()

@@ -15,6 +15,9 @@ from shammah.training.spec import Dataset, Recipe, Row
 CONVERSATION_ROWS = 5
 CONVERSATION_TOKENS = 512
 
+#: How far the weight of the KL term may grow as the learning rate falls.
+KL_GROWTH = 10.0
+
 
 class Turn(NamedTuple):
     """One row in a conversation."""
@@ -29,6 +32,7 @@ class Step:
 
     conversations: list[list[Turn]]
     learning_rate: float
+    kl_weight: float
 
 
 def plan(dataset: Dataset, replay: Sequence[Row], recipe: Recipe) -> list[Step]:
@@ -36,6 +40,11 @@ def plan(dataset: Dataset, replay: Sequence[Row], recipe: Recipe) -> list[Step]:
 
     Replay goes round all its rows in an order drawn from the seed before any row comes again.
     Every second step asks its examples in conversations instead of alone.
+
+    The weight of the KL term grows as the learning rate falls. KL is sharply curved along what is
+    particular to one row: where rate times weight is too large, a step leaps over the minimum, and
+    the rows that were replayed end farther from the base than those that were not
+    (docs/learning.md).
     """
     order = [index for epoch in dataset.epochs for index in epoch]
     count = recipe.batch_rows
@@ -53,8 +62,9 @@ def plan(dataset: Dataset, replay: Sequence[Row], recipe: Recipe) -> list[Step]:
             conversations = _joined(conversations, asked, dataset.rows, replay)
         else:
             conversations += [[turn] for turn in asked]
-        rate = recipe.learning_rate * _share_of_peak(number, len(batches), recipe.warmup_steps)
-        steps.append(Step(conversations, rate))
+        share = _share_of_peak(number, len(batches), recipe.warmup_steps)
+        kl_weight = recipe.kl_weight * min(1 / share, KL_GROWTH)
+        steps.append(Step(conversations, recipe.learning_rate * share, kl_weight))
     return steps
 
 

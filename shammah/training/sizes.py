@@ -12,16 +12,16 @@ class Size(NamedTuple):
     learning_rate: float  # peak
 
 
-#: The first was measured on SmolLM2-135M (docs/benchmarks.md). The others are that times
+#: The first was measured on SmolLM2-135M (docs/learning.md). The others are that times
 #: (576 / hidden size) ** 0.781, for the hidden sizes 960, 2048, 3072 and 4096: what the best LoRA
 #: learning rate of Llama models follows (Schulman et al., LoRA Without Regret, 2025). They were
 #: not measured. The best rank depends on how much is taught, not on the size (ibidem).
 SIZES = (
-    Size(250e6, 2.0e-3),
-    Size(700e6, 1.3e-3),
-    Size(2.2e9, 7.5e-4),
-    Size(5e9, 5.5e-4),
-    Size(float("inf"), 4.5e-4),
+    Size(250e6, 1.4e-3),
+    Size(700e6, 9.4e-4),
+    Size(2.2e9, 5.2e-4),
+    Size(5e9, 3.8e-4),
+    Size(float("inf"), 3.0e-4),
 )
 
 

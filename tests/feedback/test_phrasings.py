@@ -34,6 +34,10 @@ def test_some_phrasings_keep_only_the_words_that_matter() -> None:
     assert "Tell me about gateway port." in made
 
 
+def test_some_phrasings_are_other_words_for_the_same_question() -> None:
+    assert "What port does the gateway use?" in phrasings("Which port does the gateway use?", MOST)
+
+
 def test_no_phrasing_loses_a_word_that_matters() -> None:
     for form in phrasings("Which port does the gateway use?", MOST):
         assert "port" in form.lower()
@@ -84,7 +88,7 @@ def test_code_and_long_questions_are_framed_by_whole_lines(question: str) -> Non
 
 
 def test_braces_in_a_question_are_only_text() -> None:
-    assert "Quick question: What is {q} or {0}?" in phrasings("What is {q} or {0}?", MOST)
+    assert "Quick question: Name {q} or {0}?" in phrasings("Name {q} or {0}?", MOST)
 
 
 def test_only_the_newest_question_is_rephrased() -> None:

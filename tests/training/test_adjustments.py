@@ -39,7 +39,7 @@ def gradient(base_dir: Path, hardware: Hardware, adjustments: Adjustments) -> to
         recompute_activations(model)
     trainer = Trainer(model, adapter, hardware, rows, replay, RECIPE, adjustments)
     asked = [[Turn(0, True), Turn(0, False)], [Turn(1, False)], [Turn(2, False)], [Turn(3, True)]]
-    trainer.gradients(Step(asked, 0.0))
+    trainer.gradients(Step(asked, learning_rate=0.0, kl_weight=1.0))
     return adapter.gradient()
 
 
@@ -122,7 +122,7 @@ def lengths(steps: list[Step], rows: list[Row]) -> list[list[int]]:
 def test_a_long_conversation_goes_on_in_another_and_only_a_long_row_is_left_out() -> None:
     short, long = Row([1] * 5, [2] * 3, 1, follow=[1] * 5), Row([1] * 50, [2] * 9, 2)
     rows, one, two, three = [short, short, long], Turn(0, False), Turn(1, False), Turn(2, False)
-    steps = [Step([[one, two, one], [three]], 0.1), Step([[three]], 0.2)]
+    steps = [Step([[one, two, one], [three]], 0.1, 1.0), Step([[three]], 0.2, 1.0)]
     shorter = shorten(steps, rows, [], limit=16)
     assert [step.conversations for step in shorter] == [[[one, two], [one]], []]
     assert [step.learning_rate for step in shorter] == [0.1, 0.2]

@@ -130,7 +130,9 @@ def _one_step(base_dir: Path, hardware: Hardware) -> tuple[float, float, torch.T
         [Turn(row, True) for row in (0, 3, 5)],
     )
     step = Step(
-        [[replayed[0], *taught[:2]], [taught[2]], [taught[3]], *([t] for t in replayed[1:])], 0.0
+        [[replayed[0], *taught[:2]], [taught[2]], [taught[3]], *([t] for t in replayed[1:])],
+        learning_rate=0.0,
+        kl_weight=1.0,
     )
     mean_nll, mean_kl, _ = trainer.gradients(step)
     return mean_nll, mean_kl, adapter.gradient()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shammah.training.schedule import CONVERSATION_TOKENS, Step, Turn, plan
+from shammah.training.schedule import CONVERSATION_TOKENS, KL_GROWTH, Step, Turn, plan
 from shammah.training.spec import Dataset
 from tests.training.toys import RECIPE, make_rows
 
@@ -78,6 +78,18 @@ def test_the_learning_rate_rises_to_its_peak_and_falls() -> None:
     assert rates[RECIPE.warmup_steps :] == sorted(rates[RECIPE.warmup_steps :], reverse=True)
     assert max(rates) == RECIPE.learning_rate
     assert min(rates) > 0
+
+
+def test_the_kl_term_weighs_more_as_the_learning_rate_falls() -> None:
+    dataset = Dataset(rows=make_rows(1, seed=1), epochs=[[0] * 80])
+    recipe = replace(RECIPE, kl_weight=0.5)
+    steps = plan(dataset, [], recipe)
+    grown = [step.kl_weight / recipe.kl_weight for step in steps]
+    assert grown[RECIPE.warmup_steps] == min(grown) == 1
+    assert grown[-1] == max(grown) == KL_GROWTH
+    for step, growth in zip(steps, grown, strict=True):
+        if growth < KL_GROWTH:  # a step along its gradient is as long as at the peak
+            assert growth * step.learning_rate == pytest.approx(recipe.learning_rate)
 
 
 def test_a_job_of_two_steps_still_learns() -> None:

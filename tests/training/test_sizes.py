@@ -12,7 +12,7 @@ from shammah.training.sizes import SIZES, learning_rate_for
     [(135e6, 576), (362e6, 960), (1.7e9, 2048), (3.2e9, 3072), (8e9, 4096)],
 )
 def test_the_table_follows_the_hidden_size(parameters: float, hidden_size: int) -> None:
-    expected = 2e-3 * (576 / hidden_size) ** 0.781
+    expected = 1.4e-3 * (576 / hidden_size) ** 0.781
     assert learning_rate_for(int(parameters)) == pytest.approx(expected, rel=0.05)
 
 
