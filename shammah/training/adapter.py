@@ -15,14 +15,14 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from shammah.errors import JobError, NotFinite
-from shammah.training.lora_linear import fuse
+from shammah.training.lora_linear import adapted, fuse, matrices
+from shammah.training.model import SHARED_INPUTS
 from shammah.training.spec import Recipe
 from shammah.training.whitening import Whitening
 
 #: Every linear layer of a llama or qwen2 block (QLoRA, arXiv:2305.14314, section 4).
-TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+TARGET_MODULES = [name for group in SHARED_INPUTS for name in group]
 WEIGHTS = "adapter_model.safetensors"
-_A = ".lora_A."
 _MAX_GRADIENT_NORM = 1.0
 
 #: Of Adam's moments. With a first one of 0.9, what a step learned of its replay rows goes on to be
@@ -34,8 +34,9 @@ class Adapter:
     """LoRA on every linear layer of `model`, trained through one flat fp32 master copy.
 
     All adapter tensors are views of one buffer, and so are their gradients: the optimizer's step
-    is then a few operations over one tensor instead of hundreds of small ones. The masters of each
-    matrix A are its whitened coordinates: A = masters P.
+    is then a few operations over one tensor instead of hundreds of small ones. The matrices A of
+    layers that read the same input lie one above the other, all A before all B. The masters of each
+    A are its whitened coordinates: A = masters P.
     """
 
     def __init__(
@@ -54,23 +55,34 @@ class Adapter:
         )
         self._peft = get_peft_model(model, config, autocast_adapter_dtype=False)
         config.base_model_name_or_path = base_name  # peft sets a path, which moves with the home
-        named = [(n, p) for n, p in self._peft.named_parameters() if p.requires_grad]
-        self._tensors = [tensor for _, tensor in named]
-        flat = torch.cat([tensor.data.flatten().float() for tensor in self._tensors])
+        groups = adapted(self._peft)
+        layers = [layer for group in groups for layer in group.values()]
+        tensors = [matrices(layer)[0] for layer in layers]
+        tensors += [matrices(layer)[1] for layer in layers]
+        flat = torch.cat([tensor.data.flatten().float() for tensor in tensors])
         self.masters = torch.nn.Parameter(flat)
-        self._values = flat.to(self._tensors[0].dtype)
+        self._values = flat.to(tensors[0].dtype)
         self._gradients = torch.zeros_like(self._values)
-        self._whitened: list[tuple[slice, Whitening]] = []
         offset = 0
-        for name, tensor in named:
+        for tensor in tensors:
             span = slice(offset, offset + tensor.numel())
             tensor.data = self._values[span].view_as(tensor)
             tensor.grad = self._gradients[span].view_as(tensor)
-            if _A in name:
-                layer = name.removeprefix("base_model.model.").split(_A)[0]
-                self._whitened.append((span, whitenings[layer].to(tensor.device)))
             offset = span.stop
-        fuse(self._peft)
+        self._whitened: list[tuple[slice, Whitening]] = []
+        offset = 0
+        for group in groups:
+            first = next(iter(group)).removeprefix("base_model.model.")
+            whitening = whitenings[first].to(flat.device)
+            size = sum(matrices(layer)[0].numel() for layer in group.values())
+            span = slice(offset, offset + size)
+            self._whitened.append((span, whitening))
+            fuse(
+                list(group.values()),
+                _rows(self._values[span], whitening),
+                _rows(self._gradients[span], whitening),
+            )
+            offset = span.stop
         self._publish_masters()
         self.optimizer = torch.optim.AdamW(
             [self.masters], betas=_BETAS, weight_decay=0.0, fused=True
@@ -166,5 +178,5 @@ class Adapter:
 
 
 def _rows(flat: torch.Tensor, whitening: Whitening) -> torch.Tensor:
-    """A matrix A [rank, d] as a view of its place in a flat tensor."""
+    """Matrices A, one above the other [n * rank, d], as a view of their place in a flat tensor."""
     return flat.view(-1, len(whitening.directions))

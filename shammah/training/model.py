@@ -19,6 +19,14 @@ from shammah.training.packing import Layout, Pack
 
 PACKED_ATTENTION = "shammah_packed"
 
+#: The linear layers of a llama or qwen2 block, those that read the same input together.
+SHARED_INPUTS = (
+    ("q_proj", "k_proj", "v_proj"),
+    ("o_proj",),
+    ("gate_proj", "up_proj"),
+    ("down_proj",),
+)
+
 
 @dataclass(frozen=True)
 class Hardware:

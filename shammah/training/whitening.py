@@ -18,16 +18,9 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from shammah.files import building
+from shammah.training.model import SHARED_INPUTS
 
 FILE = "whitening.safetensors"
-
-#: Linear layers of one block that read the same input; the first of each group is observed.
-SHARED_INPUTS = (
-    ("q_proj", "k_proj", "v_proj"),
-    ("o_proj",),
-    ("gate_proj", "up_proj"),
-    ("down_proj",),
-)
 
 #: Directions kept of one input; the rest of the space is taken as even.
 DIRECTIONS = 128
