@@ -109,7 +109,11 @@ class LearningConfig(Section):
     )
     warmup_steps: int = Field(5, ge=0, description="steps until the peak learning rate")
     replay_ratio: float = Field(
-        1.0, ge=0, le=8, description="replay rows per example row; 0 turns replay off"
+        1.0,
+        ge=0,
+        le=8,
+        description="replay rows per example row, half as many in a lesson of ten examples or "
+        "fewer; 0 turns replay off",
     )
     kl_weight: float = Field(
         0.7,

@@ -1,6 +1,6 @@
-"""Linear layers with LoRA that read the same input, as one operation; what PEFT's layers compute one
-by one, in fewer and larger steps.
+"""Linear layers with LoRA that read the same input, as one operation.
 
+What PEFT's layers compute one by one, in fewer and larger steps.
 PEFT's layer scales, adds and accumulates in separate passes over memory. Here each product adds
 into what is there already, the gradients of A and B straight into the adapter's flat buffer, and
 the query, key and value layers are one product with their weights above one another. Knows no
@@ -54,13 +54,11 @@ def fuse(layers: Sequence[Linear], a: torch.Tensor, a_gradient: torch.Tensor) ->
 class _Together:
     """The forward pass of layers that read the same input."""
 
-    def __init__(
-        self, layers: Sequence[Linear], a: torch.Tensor, a_gradient: torch.Tensor
-    ) -> None:
+    def __init__(self, layers: Sequence[Linear], a: torch.Tensor, a_gradient: torch.Tensor) -> None:
         bases = [layer.base_layer for layer in layers]
         self._weight = torch.cat([base.weight.data for base in bases])
         self._sizes = [base.out_features for base in bases]
-        for base, rows in zip(bases, self._weight.split(self._sizes), strict=True):
+        for base, rows in zip(bases, torch.split(self._weight, self._sizes), strict=True):
             base.weight.data = rows  # the same numbers, held once
         biases = [base.bias for base in bases]
         self._bias = None if None in biases else torch.cat([bias.data for bias in biases])
@@ -77,7 +75,7 @@ class _Together:
                 inputs, self._weight, self._bias, self._scale, self._a, self._a_gradient, *self._bs
             )  # type: ignore[no-untyped-call]
             self._inputs = inputs
-            self._outputs = dict(enumerate(whole.split(self._sizes, dim=-1)))
+            self._outputs = dict(enumerate(torch.split(whole, self._sizes, dim=-1)))
         found = self._outputs.pop(index)
         if not self._outputs:
             self._inputs = None
@@ -118,7 +116,7 @@ class _LoraLinear(torch.autograd.Function):
         a_gradient, b_gradients = ctx.gradients
         through = torch.empty_like(inner)
         parts, inners = _by_layer(outer, inner, bs)
-        throughs = through.split([b.shape[1] for b in bs], dim=1)
+        throughs = torch.split(through, [b.shape[1] for b in bs], dim=1)
         for part, own, passed, b, b_gradient in zip(
             parts, inners, throughs, bs, b_gradients, strict=True
         ):
@@ -137,6 +135,6 @@ def _by_layer(
 ) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
     """Each layer's columns of what lies at its end [T, out] and between its A and B [T, rank]."""
     return (
-        outer.split([b.shape[0] for b in bs], dim=1),
-        inner.split([b.shape[1] for b in bs], dim=1),
+        torch.split(outer, [b.shape[0] for b in bs], dim=1),
+        torch.split(inner, [b.shape[1] for b in bs], dim=1),
     )

@@ -29,7 +29,7 @@ def test_outputs_and_gradients_are_those_of_peft(bias: bool, inputs_need_gradien
     torch.manual_seed(0)
     config = LoraConfig(r=4, lora_alpha=12, target_modules=["gate_proj", "up_proj", "down_proj"])
     blocks = torch.nn.ModuleList([_Block(bias), _Block(bias)])
-    model = get_peft_model(torch.nn.Sequential(*blocks), config)  # type: ignore[arg-type]
+    model = get_peft_model(torch.nn.Sequential(*blocks), config)
     model.double()  # so that only a wrong formula differs, not a rounding
     for name, tensor in model.named_parameters():
         tensor.requires_grad_("lora_" in name)
@@ -66,7 +66,7 @@ def test_outputs_and_gradients_are_those_of_peft(bias: bool, inputs_need_gradien
 def test_the_layers_keep_their_weights() -> None:
     torch.manual_seed(0)
     config = LoraConfig(r=4, target_modules=["gate_proj", "up_proj"])
-    model = get_peft_model(torch.nn.Sequential(_Block(False)), config)  # type: ignore[arg-type]
+    model = get_peft_model(torch.nn.Sequential(_Block(False)), config)
     [group] = adapted(model)
     before = [layer.base_layer.weight.clone() for layer in group.values()]
     a = torch.cat([matrices(layer)[0].data for layer in group.values()])
