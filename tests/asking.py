@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 from httpx_sse import EventSource
 
-from shammah.client import Client
+from shammah.client import ChatChunk, Client
 from shammah.protocol import ChatCompletion, JobView
 from shammah.records import Level, Message
 
@@ -19,6 +23,40 @@ TARGET = "yes we agree indeed"
 
 #: The smallest context that can be set: long messages need not be very long.
 SMALL_CONTEXT = {"SHAMMAH_ENGINE__CONTEXT_TOKENS": "256"}
+
+
+@dataclass
+class Listener:
+    """A client that asks for one streamed answer after another."""
+
+    connect: Callable[[], Client]
+    question: str
+    max_tokens: int = 120
+    answers: list[list[ChatChunk]] = field(default_factory=list)
+    began: list[float] = field(default_factory=list)
+    problem: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self._listen)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.done.set()
+        assert self.thread is not None
+        self.thread.join()
+
+    def _listen(self) -> None:
+        try:
+            with self.connect() as client:
+                while not self.done.is_set():
+                    self.began.append(time.monotonic())
+                    self.answers.append(
+                        list(client.chat_stream(user(self.question), max_tokens=self.max_tokens))
+                    )
+        except Exception as error:
+            self.problem = error
 
 
 def user(content: str = QUESTION) -> list[Message]:

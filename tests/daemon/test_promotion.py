@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import errno
-import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from shammah.client import ChatChunk, Client
+from shammah.client import Client
 from shammah.files import sha256_of
 from shammah.protocol import JobEvent
 from shammah.records import JobState, Level, Mode, PauseReason
-from tests.asking import TARGET, answers, case, correct, finished, user
+from tests.asking import TARGET, Listener, answers, case, correct, finished, user
 from tests.conftest import StartDaemon
 from tests.running import ALONE, Daemon, wait_for
 from tests.versions import Taught
 
 CASES = range(3)
-LONG = 120
 
 #: What may stay of a finished job.
 KEPT_FILES = {"job.json", "log.jsonl", "report.json", "train.json"}
@@ -37,61 +34,28 @@ def taught_daemon(moved_in: Taught, start_daemon: StartDaemon) -> Daemon:
     return start_daemon(ALONE)
 
 
-@dataclass
-class Talker:
-    """A client that asks for one streamed answer after another."""
-
-    daemon: Daemon
-    question: str
-    answers: list[list[ChatChunk]] = field(default_factory=list)
-    began: list[float] = field(default_factory=list)
-    problem: Exception | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self.thread = threading.Thread(target=self._talk)
-        self.thread.start()
-
-    def stop(self) -> None:
-        self.done.set()
-        assert self.thread is not None
-        self.thread.join()
-
-    def _talk(self) -> None:
-        try:
-            with self.daemon.client as client:
-                while not self.done.is_set():
-                    self.began.append(time.monotonic())
-                    self.answers.append(
-                        list(client.chat_stream(user(self.question), max_tokens=LONG))
-                    )
-        except Exception as error:
-            self.problem = error
-
-
 def test_no_stream_is_cut_or_mixed_while_a_version_is_promoted(
     daemon: Daemon, client: Client
 ) -> None:
     correct(client, *CASES)
     job = client.train()
-    talkers = [Talker(daemon, case(number)) for number in CASES[:2]]
+    listeners = [Listener(lambda: daemon.client, case(number)) for number in CASES[:2]]
     promoted_at = 0.0
     for event in client.job_events(job.id):
         if event.data.get("state") == "judging":
-            for talker in talkers:
-                talker.start()
+            for listener in listeners:
+                listener.start()
         if event.data.get("state") == "promoted":
             promoted_at = time.monotonic()
-    wait_for(lambda: all(one.problem or one.began[-1] > promoted_at for one in talkers))
-    for talker in talkers:
-        talker.stop()
+    wait_for(lambda: all(one.problem or one.began[-1] > promoted_at for one in listeners))
+    for listener in listeners:
+        listener.stop()
 
     assert promoted_at
-    for talker in talkers:
-        assert talker.problem is None
+    for listener in listeners:
+        assert listener.problem is None
         versions = []
-        for chunks in talker.answers:
+        for chunks in listener.answers:
             [info] = [chunk.info for chunk in chunks if chunk.info]
             [ending] = [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
             versions.append(info.version)
@@ -105,7 +69,9 @@ def test_no_stream_is_cut_or_mixed_while_a_version_is_promoted(
                 assert set(text.split()).isdisjoint(TARGET.split())
         assert versions == sorted(versions)
         assert {0, 1} == set(versions)
-        later = [v for v, began in zip(versions, talker.began, strict=False) if began > promoted_at]
+        later = [
+            v for v, began in zip(versions, listener.began, strict=False) if began > promoted_at
+        ]
         assert later
         assert set(later) == {1}
 
