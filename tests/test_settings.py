@@ -55,7 +55,7 @@ def test_it_is_told_where_a_value_comes_from(file: Path, monkeypatch: pytest.Mon
     file.write_text("[learning]\nrank = 8\nalpha = 16\n")
     monkeypatch.setenv("SHAMMAH_LEARNING__ALPHA", "64")
     rank, alpha = setting(file, "learning.rank"), setting(file, "learning.alpha")
-    assert (rank.value, rank.default, rank.source) == (8, 16, "file")
+    assert (rank.value, rank.default, rank.source) == (8, 32, "file")
     assert (alpha.value, alpha.source) == (64, "environment")
     assert setting(file, "learning.epochs").source == "default"
 
@@ -64,7 +64,7 @@ def test_the_default_is_not_taken_from_the_environment(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHAMMAH_LEARNING__RANK", "64")
-    assert setting(file, "learning.rank").default == 16
+    assert setting(file, "learning.rank").default == 32
 
 
 def test_only_what_the_terminal_alone_reads_is_the_chats(file: Path) -> None:

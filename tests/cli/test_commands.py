@@ -43,7 +43,7 @@ pytestmark = pytest.mark.timeout(60)
         (("feedback", "critical"), "recorded as critical, weight 10; 10 missing\n"),
         (("train",), "job 1 is queued\n"),
         (("model", "use", "fake", "--now"), "fake serves now\n"),
-        (("config", "get", "learning.rank"), "16\n"),
+        (("config", "get", "learning.rank"), "32\n"),
     ],
 )
 def test_the_real_command_does_what_it_does_here(

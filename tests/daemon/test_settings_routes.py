@@ -29,7 +29,7 @@ def test_a_change_is_written_and_holds_after_a_restart(start_daemon: StartDaemon
     daemon = start_daemon()
     with daemon.client as client:
         changed = client.change_setting("learning.rank", "8")
-    assert (changed.running, changed.value, changed.source) == ("16", "8", "file")
+    assert (changed.running, changed.value, changed.source) == ("32", "8", "file")
     assert changed.needs_restart
     assert config.get(daemon.paths.config_file, "learning.rank") == 8
     daemon.stop()
@@ -37,7 +37,7 @@ def test_a_change_is_written_and_holds_after_a_restart(start_daemon: StartDaemon
     with daemon.client as again:
         assert not setting(again, "learning.rank").needs_restart
         back = again.change_setting("learning.rank", None)
-        assert (back.running, back.value, back.source) == ("8", "16", "default")
+        assert (back.running, back.value, back.source) == ("8", "32", "default")
 
 
 def test_a_value_outside_its_limits_is_refused_and_not_written(
