@@ -28,7 +28,7 @@ class StepReport:
 
     step: int  # counted from 1
     steps: int
-    loss: float  # NLL + kl_weight * KL, nats a token
+    loss: float  # NLL + KL at its weight at the peak, nats a token: so that steps compare
     nll: float
     kl: float
     learning_rate: float
@@ -57,6 +57,7 @@ class Trainer:
         self._rows = rows
         self._held_out = [row for row in rows if row.held_out]
         self._replay = replay
+        self._kl_weight = recipe.kl_weight
         self._patience = recipe.patience
         adjustments = adjustments or Adjustments()
         self._divided = adjustments.divided
@@ -79,7 +80,7 @@ class Trainer:
             started = time.perf_counter()
             step = steps[number]
             mean_nll, mean_kl, tokens = self.gradients(step)
-            loss = mean_nll + step.kl_weight * mean_kl
+            loss = mean_nll + self._kl_weight * mean_kl
             _require_finite(loss, f"the loss became {loss} at step {number + 1} of {len(steps)}")
             learning_rate = self._rate * step.learning_rate
             gradient_norm = self._adapter.step(learning_rate)

@@ -1,10 +1,9 @@
 """Linear layers with LoRA that read the same input, as one operation.
 
-What PEFT's layers compute one by one, in fewer and larger steps.
-PEFT's layer scales, adds and accumulates in separate passes over memory. Here each product adds
-into what is there already, the gradients of A and B straight into the adapter's flat buffer, and
-the query, key and value layers are one product with their weights above one another. Knows no
-optimizer.
+What PEFT's layers compute one by one, in fewer and larger steps. PEFT's layer scales, adds and
+accumulates in separate passes over memory. Here each product adds into what is there already, the
+gradients of A and B straight into the adapter's flat buffer, and the query, key and value layers
+are one product with their weights above one another. Knows no optimizer.
 """
 
 from __future__ import annotations
