@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.widgets import DataTable
 
@@ -20,6 +21,9 @@ class RecordTable(DataTable[Text]):
     """Rows of plain text by their ids, built again only when they are others.
 
     The cursor stays on its record; on the first row it stays there, so that it follows the newest.
+
+    Columns get their widths with the rows. DataTable measures new cells only when it is idle, and
+    a line that is painted before that is cached and stays cut to the old width.
     """
 
     HEADINGS: ClassVar[Row]
@@ -45,7 +49,9 @@ class RecordTable(DataTable[Text]):
             return
         chosen = self.chosen if self.cursor_row else None
         self._shown, self._ids = cells, [number for number, _ in listed]
-        self.clear()
+        self.clear(columns=True)
+        for column in zip(self.HEADINGS, *cells, strict=True):
+            self.add_column(column[0], width=max(map(cell_len, column)))
         # Cells given as str would be read as markup.
         self.add_rows(
             [[Text(cell, no_wrap=True, overflow="ellipsis") for cell in row] for row in cells]
