@@ -28,6 +28,7 @@ from shammah.engine.handle import Engine
 from shammah.engine.requests import Sampling
 from shammah.errors import JobError
 from shammah.gate.examine import SLOTS
+from shammah.options import TrainingConfig
 from shammah.paths import Paths
 from shammah.publish import ADAPTER_FOLDER
 from shammah.publish.adapter import Matrix, read_adapter
@@ -64,7 +65,7 @@ class Arm:
     lessons: slice
     forms: tuple[Form, ...]
     good: bool = True  # what the recipe makes; of a good one the spoilt forms are bad
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of learning
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of learning and training
     wrong_template: bool = False
     teach_rejected: bool = False
 
@@ -100,6 +101,13 @@ ARMS = (
         for seed in (0, 1)
     ),
 )  # fmt: skip
+
+
+def configured(settings: Mapping[str, Any]) -> Config:
+    """The settings of a lesson by their names alone, of [learning] and of [training]."""
+    how = {name: value for name, value in settings.items() if name in TrainingConfig.model_fields}
+    what = {name: value for name, value in settings.items() if name not in how}
+    return Config(learning=LearningConfig(**what), training=TrainingConfig(**how))
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,7 @@ async def train(
     Args:
         rejected: the base's own answer to each lesson's question.
     """
-    config = Config(learning=LearningConfig(**arm.settings))
+    config = configured(arm.settings)
     examples = [
         _example(number, lesson, wrong)
         for number, (lesson, wrong) in enumerate(zip(lessons, rejected, strict=True), 1)

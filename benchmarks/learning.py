@@ -87,7 +87,7 @@ class SeedResult:
     stages: dict[str, float]
     job_seconds: float
     training_seconds: float
-    settings: dict[str, Any]  # of learning and gate; the seed is the one above
+    settings: dict[str, Any]  # of learning, training and gate; the seed is the one above
     scores: Scores | None  # None: rejected, so that nothing is served
 
 
@@ -107,7 +107,7 @@ def run(lessons: Sequence[Lesson], seeds: int, say: Say) -> Result:
     for seed in range(seeds):
         say(f"learning: seed {seed}, {len(lessons)} lessons")
         overrides = {
-            "SHAMMAH_LEARNING__SEED": str(seed),
+            "SHAMMAH_TRAINING__SEED": str(seed),
             # One lesson at the end, not one at every tenth correction.
             "SHAMMAH_LEARNING__THRESHOLD_EXAMPLES": str(len(lessons) + 1),
             # What the file knows, not what it is told.
@@ -200,7 +200,7 @@ def _seed(session: Session, lessons: Sequence[Lesson], seed: int, say: Say) -> S
         stages=stages,
         job_seconds=sum(stages.values()),
         training_seconds=training["seconds"],
-        settings=session.config.model_dump(include={"learning", "gate"}),
+        settings=session.config.model_dump(include={"learning", "training", "gate"}),
         scores=_score_served(session, lessons, found) if state is JobState.PROMOTED else None,
     )
 

@@ -20,6 +20,7 @@ from benchmarks.candidates import (
     Arm,
     Workshop,
     answers,
+    configured,
     make,
     remove_files,
     running,
@@ -35,6 +36,7 @@ from shammah.engine.handle import Engine
 from shammah.errors import UsageError
 from shammah.files import write_atomically
 from shammah.gate.measure import measure_kl
+from shammah.options import TrainingConfig
 from shammah.records import Base
 from shammah_daemon.bases import load_reference
 
@@ -88,7 +90,7 @@ def run(lessons: Sequence[Lesson], work: Path, arms: Sequence[str], say: Say) ->
 def section(result: Result) -> Section:
     return Section(
         title=f"Recipes: {result.lessons} lessons",
-        columns=("learning", "steps", "training", "same", "near", "paraphrase", "leaks", "KL"),
+        columns=("settings", "steps", "training", "same", "near", "paraphrase", "leaks", "KL"),
         rows=[
             (
                 one.name, str(one.steps), seconds(one.training_seconds), str(one.same),
@@ -104,14 +106,17 @@ def _parse(arm: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for pair in filter(None, arm.split(",")):
         key, _, value = pair.partition("=")
-        if key not in LearningConfig.model_fields:
-            raise UsageError(f"learning has no setting {key!r}", hint="write KEY=VALUE,KEY=VALUE")
+        if key not in {**LearningConfig.model_fields, **TrainingConfig.model_fields}:
+            raise UsageError(
+                f"neither learning nor training has a setting {key!r}",
+                hint="write KEY=VALUE,KEY=VALUE",
+            )
         try:
             settings[key] = json.loads(value)
         except ValueError as error:
             raise UsageError(f"{value!r} is no value for {key}") from error
     try:
-        LearningConfig(**settings)
+        configured(settings)
     except ValidationError as error:
         raise UsageError(f"{arm}: {error.errors()[0]['msg']}") from error
     return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,7 @@ from shammah.protocol import (
     VoteRequest,
     WhyView,
 )
-from shammah.records import ExampleStatus, LessonMode, Level, Message, Mode, Preference
+from shammah.records import ExampleStatus, LessonMode, Level, Message, Mode, Preference, Preset
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -242,12 +242,21 @@ class Client:
 
     # jobs and versions
 
-    def train(self, mode: LessonMode = Mode.CONSOLIDATE) -> JobView:
+    def train(
+        self,
+        mode: LessonMode = Mode.CONSOLIDATE,
+        preset: Preset = "standard",
+        options: Mapping[str, Any] | None = None,
+    ) -> JobView:
         """Queue a lesson now; an unfinished one that teaches the same is returned instead.
 
         One that cannot be quick, because nothing was taught before, consolidates.
+
+        Args:
+            options: of the settings' [training], for this lesson alone.
         """
-        return self._call(JobView, "POST", "/api/jobs", TrainRequest(mode=mode))
+        request = TrainRequest(mode=mode, preset=preset, options=dict(options or {}))
+        return self._call(JobView, "POST", "/api/jobs", request)
 
     def jobs(self) -> list[JobView]:
         """Newest first."""

@@ -23,6 +23,7 @@ from shammah import cron
 from shammah.errors import ConfigError
 from shammah.files import write_atomically
 from shammah.look import Keys, Look, Theme
+from shammah.options import TrainingConfig
 
 
 class Section(BaseModel):
@@ -76,15 +77,6 @@ class LearningConfig(Section):
     weight_critical: int = Field(10, ge=1, le=1000, description="weight of /critical")
     weight_medium: int = Field(3, ge=1, le=1000, description="weight of /medium")
     weight_good: int = Field(1, ge=1, le=1000, description="weight of /good")
-    rank: int = Field(32, ge=1, le=512, description="LoRA rank")
-    alpha: int = Field(64, ge=1, description="LoRA alpha")
-    learning_rate: float = Field(
-        0.0, ge=0, le=1.0, description="peak learning rate; 0 takes what suits the base's size"
-    )
-    epochs: int = Field(3, ge=1, le=100, description="passes over the quota, at least")
-    min_steps: int = Field(
-        30, ge=1, le=10_000, description="optimizer steps, at least: a few examples get more epochs"
-    )
     repeats: int = Field(
         4, ge=1, le=16, description="mean rows per example and epoch, in different phrasings"
     )
@@ -100,14 +92,6 @@ class LearningConfig(Section):
     auto_rollback: bool = Field(
         False, description="take a version back that does worse than it should; else it is proposed"
     )
-    batch_rows: int = Field(4, ge=1, le=256, description="example rows per optimizer step")
-    patience: int = Field(
-        2,
-        ge=0,
-        description="measurements, one every 20 steps, in which questions that are not trained on "
-        "may get worse before training ends; 0 always trains to the end",
-    )
-    warmup_steps: int = Field(5, ge=0, description="steps until the peak learning rate")
     replay_ratio: float = Field(
         1.0,
         ge=0,
@@ -121,7 +105,6 @@ class LearningConfig(Section):
         description="weight of the KL term on replay rows at the peak learning rate; it grows as "
         "the rate falls",
     )
-    seed: int = Field(0, ge=0, description="seed of everything that is random in a job")
 
     @field_validator("consolidate_at")
     @classmethod
@@ -236,6 +219,7 @@ class Config(BaseSettings):
     engine: EngineConfig = EngineConfig()
     chat: ChatConfig = ChatConfig()
     learning: LearningConfig = LearningConfig()
+    training: TrainingConfig = TrainingConfig()
     quiet: QuietConfig = QuietConfig()
     gate: GateConfig = GateConfig()
     daemon: DaemonConfig = DaemonConfig()

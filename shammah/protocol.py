@@ -16,6 +16,7 @@ from shammah.records import (
     Mode,
     PauseReason,
     Preference,
+    Preset,
     Verdict,
 )
 
@@ -272,6 +273,8 @@ class TrainRequest(BaseModel):
     """POST /api/jobs."""
 
     mode: LessonMode = Mode.CONSOLIDATE
+    preset: Preset = "standard"
+    options: dict[str, Any] = {}  # of the settings' [training], for this lesson alone
 
 
 class TriedView(BaseModel):
@@ -308,6 +311,9 @@ class JobView(BaseModel):
     tried: list[TriedView] = []
     cause: Cause = Cause.USER  # why it was started
     summary: str = ""  # one sentence: "learned 9 of 10; 1 still wrong"
+    preset: Preset = "standard"
+    options: dict[str, Any] = {}  # of [training], for this lesson alone
+    recipe: dict[str, Any] | None = None  # the hyperparameters as they were resolved
 
 
 class StepView(BaseModel):
@@ -321,15 +327,19 @@ class StepView(BaseModel):
     kl: float
     learning_rate: float | None = None
     gradient_norm: float | None = None  # before it was clipped
+    token_accuracy: float | None = None  # share of the taught tokens that were the likeliest
+    skipped: bool = False  # the loss jumped: nothing was changed
     held_out_nll: float | None = None  # where it was measured after this step
+    held_out_accuracy: float | None = None
 
 
 class JobEvent(BaseModel):
     """One server-sent event of /api/jobs/{id}/events or /api/jobs/events.
 
     kind "state": data = {state, summary, version, error, hint}
-    kind "progress": data = {stage, fraction, step?, steps?, loss?, kl?, held_out_loss?,
-    learning_rate?, gradient_norm?, tokens_per_second?, seconds_left?, detail?}
+    kind "progress": data = {stage, fraction, step?, steps?, loss?, kl?, token_accuracy?,
+    held_out_loss?, held_out_perplexity?, held_out_accuracy?, learning_rate?, gradient_norm?,
+    skipped_steps?, tokens_per_second?, seconds_left?, detail?}
     """
 
     id: int

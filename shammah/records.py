@@ -47,6 +47,10 @@ class Mode(StrEnum):
 LessonMode = Literal[Mode.CONSOLIDATE, Mode.QUICK]
 
 
+#: How thoroughly a lesson trains; what each changes is in `shammah.options`.
+Preset = Literal["quick", "standard", "deep", "custom"]
+
+
 class Cause(StrEnum):
     """Why a job was started."""
 
@@ -310,6 +314,11 @@ class Job:
     report: dict[str, Any] | None = None
     cause: Cause = Cause.USER
     tried_change: int | None = None  # the newest change of an example when it was begun
+    preset: Preset = "standard"
+    options: dict[str, Any] = field(default_factory=dict)  # training's, for this job alone
+    recipe: dict[str, Any] | None = (
+        None  # as it was resolved, once it was; see training.spec.Recipe
+    )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import tomlkit
@@ -117,6 +118,8 @@ def _choices(annotation: Any) -> list[str]:
         return ["true", "false"]
     if get_origin(annotation) is Literal:
         return [str(choice) for choice in get_args(annotation)]
+    if get_origin(annotation) is UnionType:
+        return [choice for one in get_args(annotation) for choice in _choices(one)]
     if get_origin(annotation) is list:
         return _choices(get_args(annotation)[0])
     return []

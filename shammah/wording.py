@@ -45,6 +45,43 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def recipe(found: dict[str, Any]) -> str:
+    """A job's hyperparameters: `rank 32 · alpha 64 · adamw at up to 1.4e-03, linear · ...`."""
+    parts = [
+        f"rank {found['rank']}",
+        f"alpha {found['alpha']:g}",
+        f"{found['optim']} at up to {found['learning_rate']:.1e}, {found['lr_scheduler_type']}",
+        f"{count(found['batch_rows'], 'row')} a step",
+    ]
+    parts += [f"dropout {found['dropout']:g}"] * bool(found["dropout"])
+    parts += ["DoRA"] * found["use_dora"] + ["rsLoRA"] * found["use_rslora"]
+    parts += [", ".join(found["target_modules"]) or "all linear layers"]
+    return " · ".join(parts)
+
+
+def measures(progress: dict[str, Any]) -> str:
+    """What training measures of itself: `token accuracy 98 % · held-out perplexity 1.13 ...`."""
+    parts = []
+    for name, key in (
+        ("token accuracy", "token_accuracy"),
+        ("held-out accuracy", "held_out_accuracy"),
+    ):
+        if progress.get(key) is not None:
+            parts.append(f"{name} {progress[key]:.0%}")
+    for name, key, form in (
+        ("held-out loss", "held_out_loss", ".3f"),
+        ("held-out perplexity", "held_out_perplexity", ".2f"),
+        ("KL", "kl", ".3f"),
+        ("learning rate", "learning_rate", ".1e"),
+        ("gradient norm", "gradient_norm", ".2f"),
+    ):
+        if progress.get(key) is not None:
+            parts.append(f"{name} {progress[key]:{form}}")
+    if progress.get("skipped_steps"):
+        parts.append(f"{count(progress['skipped_steps'], 'step')} skipped: the loss jumped")
+    return " · ".join(parts)
+
+
 def progress_details(progress: dict[str, Any]) -> str:
     """What a progress event says besides stage and fraction: `step 3/60 · loss 0.41 · ...`."""
     parts = []

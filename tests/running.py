@@ -46,9 +46,9 @@ T = TypeVar("T")
 #: A lesson that takes seconds and that a model which knows no language passes: it learns to give
 #: one short answer to everything, which only ends its turns and improves no other way.
 TINY_LESSON = {
-    "SHAMMAH_LEARNING__EPOCHS": "24",
-    "SHAMMAH_LEARNING__MIN_STEPS": "1",
-    "SHAMMAH_LEARNING__LEARNING_RATE": "0.005",
+    "SHAMMAH_TRAINING__EPOCHS": "24",
+    "SHAMMAH_TRAINING__MIN_STEPS": "1",
+    "SHAMMAH_TRAINING__LEARNING_RATE": "0.005",
     "SHAMMAH_LEARNING__REPLAY_RATIO": "0",
     "SHAMMAH_GATE__MAX_KL": "100",
     "SHAMMAH_GATE__MIN_LEARNED": "0",

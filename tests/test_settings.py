@@ -44,7 +44,7 @@ def test_limits_are_said_in_words(file: Path, key: str, limits: str) -> None:
         ("learning.inject", ["true", "false"]),
         ("learning.threshold_mode", ["quick", "consolidate"]),
         ("gate.quantizations", ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]),
-        ("learning.rank", []),
+        ("training.rank", []),
     ],
 )
 def test_choices_are_listed(file: Path, key: str, choices: list[str]) -> None:
@@ -52,19 +52,19 @@ def test_choices_are_listed(file: Path, key: str, choices: list[str]) -> None:
 
 
 def test_it_is_told_where_a_value_comes_from(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text("[learning]\nrank = 8\nalpha = 16\n")
-    monkeypatch.setenv("SHAMMAH_LEARNING__ALPHA", "64")
-    rank, alpha = setting(file, "learning.rank"), setting(file, "learning.alpha")
+    file.write_text("[training]\nrank = 8\nalpha = 16\n")
+    monkeypatch.setenv("SHAMMAH_TRAINING__ALPHA", "64")
+    rank, alpha = setting(file, "training.rank"), setting(file, "training.alpha")
     assert (rank.value, rank.default, rank.source) == (8, 32, "file")
     assert (alpha.value, alpha.source) == (64, "environment")
-    assert setting(file, "learning.epochs").source == "default"
+    assert setting(file, "training.epochs").source == "default"
 
 
 def test_the_default_is_not_taken_from_the_environment(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SHAMMAH_LEARNING__RANK", "64")
-    assert setting(file, "learning.rank").default == 32
+    monkeypatch.setenv("SHAMMAH_TRAINING__RANK", "64")
+    assert setting(file, "training.rank").default == 32
 
 
 def test_only_what_the_terminal_alone_reads_is_the_chats(file: Path) -> None:
@@ -73,11 +73,11 @@ def test_only_what_the_terminal_alone_reads_is_the_chats(file: Path) -> None:
 
 
 def test_a_reset_leaves_the_rest_of_the_file_as_it_was(file: Path) -> None:
-    file.write_text("# mine\n[learning]\nrank = 8  # small\nalpha = 16\n")
-    config.reset(file, "learning.rank")
-    assert file.read_text() == "# mine\n[learning]\nalpha = 16\n"
+    file.write_text("# mine\n[training]\nrank = 8  # small\nalpha = 16\n")
+    config.reset(file, "training.rank")
+    assert file.read_text() == "# mine\n[training]\nalpha = 16\n"
     config.reset(file, "chat.system")  # nothing to do
-    assert setting(file, "learning.rank").source == "default"
+    assert setting(file, "training.rank").source == "default"
 
 
 @pytest.mark.parametrize("key", list(config.keys()))

@@ -163,7 +163,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     conditions = Conditions(
         paths, config, bases, lambda: snapshot(paths, courtesy.idle_seconds, stages.ahead_pid)
     )
-    supervisor = Supervisor(paths, database, pipeline, joblog, conditions)
+    supervisor = Supervisor(paths, database, pipeline, joblog, conditions, config.training)
     models = Models(paths, database, bases, serving, supervisor, moving_pointer)
     aftercare = Aftercare(config.learning, database, models)
     learning = Learning(
@@ -208,7 +208,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         learning=learning,
         inbox=inbox,
         importing=importing,
-        tuning=FineTuning(paths, config.learning, database, importing, supervisor),
+        tuning=FineTuning(paths, config.training, database, importing, supervisor),
         forgetting=Forgetting(paths, database, serving, models, supervisor, bases, unlearned, chat),
         anticipation=anticipation,
         bases=bases,

@@ -27,6 +27,7 @@ from shammah.records import Active, Example, Message, Turn
 from shammah.store.erasure import Texts
 from shammah_daemon.corrections import Corrections
 from shammah_daemon.database import Database
+from shammah_daemon.history import oldest_exchange
 from shammah_daemon.metrics import Metrics
 from shammah_daemon.naming import Naming
 from shammah_daemon.serving import Lease
@@ -219,7 +220,7 @@ async def fit(
     kept = list(messages)
     while True:
         tokens = await prompt_tokens(lease, with_corrections(kept, corrections))
-        oldest = _droppable(kept)
+        oldest = oldest_exchange(kept)
         if len(tokens) <= room or (not oldest and not corrections and len(tokens) < context):
             injected = [example.id for example in corrections]
             return Fitted(tokens, len(messages) - len(kept), injected)
@@ -272,13 +273,6 @@ async def _save_cancelled(turn: Recorder) -> None:
 async def _grammar(request: ChatRequest, engine: Engine) -> str:
     schema = request.response_format.schema_of_answer if request.response_format else None
     return "" if schema is None else await engine.grammar(schema)
-
-
-def _droppable(messages: Sequence[Message]) -> set[int]:
-    """Indices of the oldest exchange: up to the next user message, never the newest message."""
-    history = [i for i, m in enumerate(messages[:-1]) if m["role"] != "system"]
-    end = next((i for i in history[1:] if messages[i]["role"] == "user"), len(messages) - 1)
-    return {i for i in history if i < end}
 
 
 def _role(role: str) -> str:

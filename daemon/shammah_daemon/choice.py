@@ -18,6 +18,9 @@ class Start:
     version: int
     rank: int
     alpha: float
+    target_modules: Sequence[str] = ()  # all linear layers
+    use_rslora: bool = False
+    use_dora: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,14 @@ def start_of(store: Store, mode: Mode, active: Active) -> Start | None:
     manifest = store.versions.get(active.version).manifest
     recipe = manifest["job"]["recipe"]
     # As it was merged: a version of a weaker rung is gone on from at its own effect.
-    return Start(active.version, recipe["rank"], recipe["alpha"] * manifest["scale"])
+    return Start(
+        version=active.version,
+        rank=recipe["rank"],
+        alpha=recipe["alpha"] * manifest["scale"],
+        target_modules=recipe.get("target_modules", ()),
+        use_rslora=recipe.get("use_rslora", False),
+        use_dora=recipe.get("use_dora", False),
+    )
 
 
 def situation_of(store: Store, mode: Mode, active: Active) -> Situation:

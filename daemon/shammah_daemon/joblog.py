@@ -23,7 +23,7 @@ log = structlog.get_logger()
 PROGRESS_SECONDS = 0.3
 
 #: What stays of a finished job's folder.
-KEPT = frozenset({"job.json", "log.jsonl", "report.json", "train.json"})
+KEPT = frozenset({"job.json", "log.jsonl", "report.json", "train.json", "tensorboard"})
 
 
 class JobLog:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from shammah.bases.architectures import lookup
 from shammah.bases.template import ChatTemplate
 from shammah.config import Config, LearningConfig
 from shammah.engine.handle import Engine
@@ -19,14 +21,12 @@ from shammah.errors import JobError
 from shammah.feedback.quotas import schedule, with_reviews
 from shammah.files import write_atomically
 from shammah.gate.measure import Case
+from shammah.options import ALL_LINEAR, TrainingConfig, resolved
 from shammah.records import Example, Job
 from shammah.training.sizes import learning_rate_for
 from shammah.training.spec import Dataset, JobSpec, Recipe, Row
 from shammah_daemon.choice import Choice, Situation, Start, choose
-from shammah_daemon.material import Material, cases, material
-
-#: Rows that tell during training whether it goes wrong, at most: each look takes time.
-HELD_OUT_ROWS = 8
+from shammah_daemon.material import Material, cases, fitted, material
 
 #: Examples up to which a lesson takes half of the replay, and from which on it takes all of it. Ten
 #: lessons at half of it are learned as well, in four fifths of the time, and end at a KL of 0.047
@@ -59,7 +59,8 @@ async def build(
     job: Job, situation: Situation, config: Config, engine: Engine, template: ChatTemplate
 ) -> Lesson:
     """The lesson that the ready examples make in this situation."""
-    recipe = recipe_of(config, engine.description["parameters"], situation.start)
+    training = resolved(config.training, job.preset, job.options)
+    recipe = recipe_of(config.learning, training, engine.description, situation.start)
     tokens = await _question_tokens(situation.examples, engine, template) if situation.start else {}
     choice = choose(situation, tokens, config, recipe.seed + job.id)
     recipe = replace(
@@ -74,11 +75,19 @@ async def build(
     def phrasing_count(example: Example) -> int:
         return config.learning.phrasings if example.id in choice.trained else 1
 
+    chosen = [e for e in situation.examples if e.id in choice.trained | choice.judged]
+    fitting = [await fitted(e, training.max_length, engine, template) for e in chosen]
+    too_long = [e.id for e, fits in zip(chosen, fitting, strict=True) if fits is None]
     materials = [
         await material(example, phrasing_count(example), engine, template)
-        for example in situation.examples
-        if example.id in choice.trained | choice.judged
+        for example in fitting
+        if example is not None
     ]
+    if not any(m.example.id in choice.trained for m in materials):
+        raise JobError(
+            f"no example fits into training.max_length = {training.max_length} tokens",
+            hint=f"'shammah config set training.max_length {2 * training.max_length}'",
+        )
     return Lesson(
         spec=JobSpec(
             job_id=job.id,
@@ -98,12 +107,13 @@ async def build(
             ],
             quantizations=list(config.gate.quantizations),
             start_version=situation.start.version if situation.start else 0,
+            too_long=too_long,
         ),
         dataset=_dataset(
             [m for m in materials if m.example.id in choice.trained],
             choice,
             config.learning,
-            recipe,
+            training,
         ),
         cases=await cases(
             [m for m in materials if m.example.id in choice.judged],
@@ -123,7 +133,10 @@ async def cases_of(
 
 
 def _dataset(
-    trained: Sequence[Material], choice: Choice, learning: LearningConfig, recipe: Recipe
+    trained: Sequence[Material],
+    choice: Choice,
+    learning: LearningConfig,
+    training: TrainingConfig,
 ) -> Dataset:
     """Rows of all phrasings, those of an example one after the other, and the visits to them."""
     rows = [
@@ -137,10 +150,10 @@ def _dataset(
         [m.example.id in choice.reviewed for m in trained],
         learning.repeats,
     )
-    epochs = epochs_of(learning, sum(shares))
-    visits = schedule(shares, epochs, learning.phrasings, recipe.seed)
+    epochs = epochs_of(training, sum(shares))
+    visits = schedule(shares, epochs, learning.phrasings, training.seed)
     return Dataset(
-        rows=[*rows, *_held_out(trained)],
+        rows=[*rows, *_held_out(trained, training.validation_rows)],
         epochs=[
             [first_row[i] + phrasing % len(trained[i].asked) for i, phrasing in epoch]
             for epoch in visits
@@ -148,21 +161,23 @@ def _dataset(
     )
 
 
-def _held_out(trained: Sequence[Material]) -> list[Row]:
+def _held_out(trained: Sequence[Material], rows: int) -> list[Row]:
     """One of the judge's phrasings of some examples, for training to look at."""
-    every = math.ceil(len(trained) / HELD_OUT_ROWS)
+    if not rows:
+        return []
+    every = math.ceil(len(trained) / rows)
     return [
         Row(m.held_out[0], m.target, m.example.id, held_out=True) for m in trained[::every]
     ]  # fmt: skip
 
 
-def epochs_of(learning: LearningConfig, slots: int) -> int:
+def epochs_of(training: TrainingConfig, slots: int) -> int:
     """Passes over the quota: more of them where a few examples would end too soon.
 
     What moves the model away from its base is undone by the KL term only in later steps: ten
     examples end at a KL of 0.119 nats after 30 steps and of 0.053 after 50 (docs/benchmarks.md).
     """
-    return max(learning.epochs, math.ceil(learning.min_steps * learning.batch_rows / slots))
+    return max(training.epochs, math.ceil(training.min_steps * training.batch_rows / slots))
 
 
 def share_of_replay(examples: int) -> float:
@@ -170,21 +185,64 @@ def share_of_replay(examples: int) -> float:
     return min(max(examples, FEW_EXAMPLES) / MANY_EXAMPLES, 1.0)
 
 
-def recipe_of(config: Config, parameters: int, start: Start | None) -> Recipe:
-    """The hyperparameters that the settings ask for, or that suit a base of so many parameters; an
-    adapter is gone on with in its shape."""
-    learning = config.learning
+def recipe_of(
+    learning: LearningConfig,
+    training: TrainingConfig,
+    base: Mapping[str, Any],
+    start: Start | None,
+) -> Recipe:
+    """The hyperparameters that the settings ask for, or that suit the base; an adapter is gone on
+    with in its shape.
+
+    Args:
+        base: its `architecture` and `parameters`, as an engine describes it.
+
+    Raises:
+        JobError: the base has no such layers.
+    """
     return Recipe(
-        rank=start.rank if start else learning.rank,
-        alpha=start.alpha if start else learning.alpha,
-        learning_rate=learning.learning_rate or learning_rate_for(parameters),
+        rank=start.rank if start else training.rank,
+        alpha=start.alpha if start else training.alpha,
+        target_modules=list(start.target_modules) if start else _modules(training, base),
+        use_rslora=start.use_rslora if start else training.use_rslora,
+        use_dora=start.use_dora if start else training.use_dora,
+        init_lora_weights=training.init_lora_weights,
+        dropout=training.dropout,
+        whiten=training.whiten,
+        optim=training.optim,
+        learning_rate=training.learning_rate
+        or learning_rate_for(base["parameters"], training.optim),
+        lr_scheduler_type=training.lr_scheduler_type,
+        lr_cycles=training.lr_cycles,
+        lr_power=training.lr_power,
+        warmup_steps=training.warmup_steps,
+        adam_beta1=training.adam_beta1,
+        adam_beta2=training.adam_beta2,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        max_loss_jump=training.max_loss_jump,
         kl_weight=learning.kl_weight,
         replay_ratio=learning.replay_ratio,
-        batch_rows=learning.batch_rows,
-        warmup_steps=learning.warmup_steps,
-        seed=learning.seed,
-        patience=learning.patience,
+        batch_rows=training.batch_rows,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        patience=training.patience,
+        save_total_limit=training.save_total_limit,
+        report_to=list(training.report_to),
+        seed=training.seed,
     )
+
+
+def _modules(training: TrainingConfig, base: Mapping[str, Any]) -> list[str]:
+    """The layers to adapt by name; empty: all linear ones."""
+    if training.target_modules == ALL_LINEAR:
+        return []
+    known = lookup(base["architecture"]).lora_targets
+    if unknown := sorted(set(training.target_modules) - set(known)):
+        raise JobError(
+            f"training.target_modules names {', '.join(unknown)}, which this base does not have",
+            hint=f"its linear layers are {', '.join(known)}; {ALL_LINEAR!r} takes them all",
+        )
+    return list(training.target_modules)
 
 
 async def _question_tokens(

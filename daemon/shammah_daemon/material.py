@@ -7,13 +7,14 @@ chat would. Knows no quota and no job.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shammah.bases.template import ChatTemplate
 from shammah.engine.handle import Engine
 from shammah.feedback.phrasings import held_out, phrasings, rephrased
 from shammah.gate.measure import Case
 from shammah.records import Example, Message
+from shammah_daemon.history import oldest_exchange
 
 #: What the judge's conversations begin with. Training has other exchanges there, so that a lesson
 #: cannot learn to wait for this one.
@@ -52,6 +53,29 @@ class Material:
             target=self.target,
             rejected=self.rejected,
         )
+
+
+async def fitted(
+    example: Example, max_length: int, engine: Engine, template: ChatTemplate
+) -> Example | None:
+    """The example without as many of its oldest exchanges as make it and its target longer than
+    `max_length` tokens. Its system prompt, its question and its target stay whole: None where these
+    alone are longer."""
+    kept = list(example.messages)
+    while await _length(kept, example, engine, template) > max_length:
+        oldest = oldest_exchange(kept)
+        if not oldest:
+            return None
+        kept = [message for i, message in enumerate(kept) if i not in oldest]
+    return replace(example, messages=kept)
+
+
+async def _length(
+    messages: Sequence[Message], example: Example, engine: Engine, template: ChatTemplate
+) -> int:
+    whole = "".join(template.render_with_target(list(messages), example.target or ""))
+    [tokens] = await engine.tokenize([whole], prompt=True)
+    return len(tokens)
 
 
 async def material(

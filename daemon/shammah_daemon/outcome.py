@@ -49,6 +49,16 @@ def naming_left_out(report: Report, left_out: Sequence[int]) -> Report:
     return replace(report, warnings=[*report.warnings, said])
 
 
+def naming_too_long(report: Report, too_long: Sequence[int]) -> Report:
+    """The report, saying so where examples are longer than lessons take."""
+    if not too_long:
+        return report
+    said = (
+        f"longer than training.max_length, so not taught: example {', '.join(map(str, too_long))}"
+    )
+    return replace(report, warnings=[*report.warnings, said])
+
+
 def judgements(report: Report) -> list[Judgement]:
     """The verdicts of a report, as they are stored per example."""
     stored = []

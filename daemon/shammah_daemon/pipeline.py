@@ -35,7 +35,13 @@ from shammah_daemon.joblog import JobLog
 from shammah_daemon.judging import Forgotten, Judging, read_report, write_report
 from shammah_daemon.ladder import Rung, folder_of, next_rung, rungs
 from shammah_daemon.lesson import Lesson, build
-from shammah_daemon.outcome import judgements, naming_left_out, naming_sample, promote
+from shammah_daemon.outcome import (
+    judgements,
+    naming_left_out,
+    naming_sample,
+    naming_too_long,
+    promote,
+)
 from shammah_daemon.promotion import build_version
 from shammah_daemon.remedies import adjustments
 from shammah_daemon.servable import servable
@@ -171,7 +177,8 @@ class Pipeline:
 
     def _whole(self, reports: Sequence[Report], trained: _Trained) -> Report:
         """The job's report, with what the user should know of how it came about."""
-        report = naming_left_out(conclude(reports), trained.training["left_out"])
+        report = naming_too_long(conclude(reports), trained.spec.too_long)
+        report = naming_left_out(report, trained.training["left_out"])
         return naming_sample(report, trained.spec)
 
     async def _prepare(self, job: Job, base: Base, folder: Path) -> JobSpec:
@@ -184,6 +191,8 @@ class Pipeline:
             lesson = await self._prepare_move(job, base, folder)
         else:
             lesson = await self._prepare_lesson(job)
+        recipe = asdict(lesson.spec.recipe)
+        await self._database.run(lambda store: store.jobs.update(job.id, recipe=recipe))
         await _write(lesson.save, folder)
         return lesson.spec
 

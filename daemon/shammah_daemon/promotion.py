@@ -42,8 +42,10 @@ def build_version(
     created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     with building(paths.version(number)) as folder:
         (folder / ADAPTER_FOLDER).mkdir(parents=True)
-        for source in [gguf, gguf.parent / ADAPTER_FILE]:
-            _link(source, folder / source.name)
+        _link(gguf, folder / gguf.name)
+        attachable = gguf.parent / ADAPTER_FILE
+        if attachable.exists():  # not of DoRA
+            _link(attachable, folder / attachable.name)
         for source in (job / ADAPTER_FOLDER).iterdir():
             _link(source, folder / ADAPTER_FOLDER / source.name)
         if report.scale != 1:

@@ -90,7 +90,7 @@ ADVICE = {
     Failure.OUT_OF_MEMORY: "close other programs, or use a smaller base ('shammah model list')",
     Failure.IO_ERROR: "check the disk; the active version keeps serving",
     Failure.BAD_DATA: "'shammah examples list' shows what is taught",
-    Failure.NOT_FINITE: "lower learning.learning_rate with 'shammah config set'",
+    Failure.NOT_FINITE: "lower training.learning_rate with 'shammah config set'",
     Failure.LOST_GPU: "check the GPU's driver ('nvidia-smi'), then 'shammah train'",
     Failure.KILLED: "logs/stages.err may say more; 'shammah train' tries again",
     Failure.UNKNOWN: "logs/stages.err has the traceback; 'shammah train' tries again",

@@ -10,6 +10,7 @@ import structlog
 
 from shammah.errors import Conflict, ShammahError
 from shammah.files import remove
+from shammah.options import Manner, TrainingConfig, resolved
 from shammah.paths import Paths
 from shammah.records import (
     Active,
@@ -51,7 +52,9 @@ class Supervisor:
         pipeline: Pipeline,
         joblog: JobLog,
         conditions: Conditions,
+        training: TrainingConfig,
     ) -> None:
+        self._training = training
         self._paths = paths
         self._database = database
         self._pipeline = pipeline
@@ -64,20 +67,26 @@ class Supervisor:
         self._running: tuple[int, asyncio.Task[None]] | None = None
         self.on_finished: Callable[[], Awaitable[object]] | None = None
 
-    async def submit(self, mode: Mode, cause: Cause = Cause.USER) -> Job:
-        """Queue a lesson; an unfinished one that teaches the same is returned instead. If the user
-        asks, the lesson waits for no quiet machine, nor does what stands before it.
+    async def submit(
+        self, mode: Mode, cause: Cause = Cause.USER, manner: Manner | None = None
+    ) -> Job:
+        """Queue a lesson; an unfinished one that teaches the same is returned instead, unless
+        another `manner` is asked for. If the user asks, the lesson waits for no quiet machine, nor
+        does what stands before it.
 
         One that cannot be quick, because there is no adapter to go on from, consolidates.
 
         Raises:
             Conflict: there is nothing to teach.
+            UsageError: the manner has no such option, or not a value of it.
             Shortage: the user asks, and the machine has no room for a lesson.
         """
+        manner = manner or Manner()
+        resolved(self._training, manner.preset, manner.options)
         async with self._submitting:
             active, ready, unfinished = await self._database.run(_situation)
             for place, job in enumerate(unfinished):
-                if self._teaches(job, ready):
+                if self._teaches(job, ready) and manner in (Manner(), _manner(job)):
                     if cause is Cause.USER:
                         [*_, job] = await self._hurry(unfinished[: place + 1])
                     return job
@@ -89,7 +98,9 @@ class Supervisor:
             if cause is Cause.USER:
                 await asyncio.to_thread(self._conditions.require_room, active.base)
                 await self._hurry(unfinished)
-            job = await self._database.run(lambda store: _create(store, active, mode, cause))
+            job = await self._database.run(
+                lambda store: _create(store, active, mode, cause, manner)
+            )
         await self._joblog.announce(job)
         self._wake.set()
         return job
@@ -362,9 +373,14 @@ def _situation(store: Store) -> tuple[Active, list[Example], list[Job]]:
     return active, store.examples.ready(), store.jobs.unfinished()
 
 
-def _create(store: Store, active: Active, mode: Mode, cause: Cause) -> Job:
+def _create(store: Store, active: Active, mode: Mode, cause: Cause, manner: Manner) -> Job:
     start = start_of(store, mode, active)
-    return store.jobs.create(active.base, mode if start else Mode.CONSOLIDATE, cause)
+    possible = mode if start else Mode.CONSOLIDATE
+    return store.jobs.create(active.base, possible, cause, manner.preset, manner.options)
+
+
+def _manner(job: Job) -> Manner:
+    return Manner(job.preset, job.options)
 
 
 def _pause(store: Store, job_id: int, reason: PauseReason) -> Job:

@@ -17,9 +17,9 @@ from pathlib import Path, PurePath
 
 import structlog
 
-from shammah.config import LearningConfig
 from shammah.errors import Conflict, UsageError
 from shammah.feedback.lines import split
+from shammah.options import TrainingConfig, resolved
 from shammah.paths import Paths
 from shammah.records import ExampleStatus, Job, JobState, Tuning, Upload
 from shammah.store.database import Store
@@ -56,7 +56,7 @@ class FineTuning:
     def __init__(
         self,
         paths: Paths,
-        config: LearningConfig,
+        config: TrainingConfig,
         database: Database,
         importing: Importing,
         supervisor: Supervisor,
@@ -103,7 +103,8 @@ class FineTuning:
             UsageError: an option that no lesson takes, or a line that cannot be taught any more.
             Conflict: nothing of all that there is can be taught.
         """
-        mode = request.check(self._config)
+        mode, manner = request.check(), request.manner
+        resolved(self._config, manner.preset, manner.options)  # before anything is taken
         since = (self._now() - RETRY).isoformat(timespec="milliseconds") if is_retry else None
         async with self._creating:
             known = await self._database.run(
@@ -112,7 +113,7 @@ class FineTuning:
             if known is not None:
                 return await self.job(known.job_id)
             added = await self._take(request.training_file)
-            job = await self._supervisor.submit(mode)
+            job = await self._supervisor.submit(mode, manner=manner)
             tuning = Tuning(
                 job_id=job.id,
                 upload_id=request.training_file,

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from shammah.config import LearningConfig
 from shammah.errors import NotFound, UsageError
+from shammah.options import Manner
 from shammah.records import Job, JobEvent, JobState, Mode, Tuning, Upload
 from shammah.training.saved import Saved
 from shammah_daemon.outcome import summary_of
@@ -21,11 +21,11 @@ from shammah_daemon.outcome import summary_of
 #: What may be taught: going on from the version that answers, or from the pristine base.
 MODES = {"shammah": Mode.QUICK, "base": Mode.CONSOLIDATE}
 
-#: Where the settings are that OpenAI sets for each job.
-SETTINGS = {
-    "n_epochs": "learning.epochs",
-    "batch_size": "learning.batch_rows",
-    "learning_rate_multiplier": "learning.learning_rate",
+#: What OpenAI's hyperparameters are called in the settings' [training].
+OPTIONS = {
+    "n_epochs": "epochs",
+    "batch_size": "batch_rows",
+    "learning_rate_multiplier": "learning_rate",
 }
 
 Status = Literal[
@@ -46,7 +46,9 @@ STATUSES: dict[JobState, Status] = {
     JobState.CANCELLED: "cancelled",
 }
 
-AUTO = dict.fromkeys(SETTINGS, "auto")
+Hyperparameter = int | float | Literal["auto"]
+
+AUTO: dict[str, Hyperparameter] = dict.fromkeys(OPTIONS, "auto")
 
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -120,18 +122,26 @@ class TuningRequest(BaseModel):
         """The same for the same request."""
         return sha256(self.model_dump_json().encode()).hexdigest()
 
-    def check(self, config: LearningConfig) -> Mode:
+    def check(self) -> Mode:
         """The mode of the lesson that is asked for.
 
         Raises:
             UsageError: an option that no lesson takes, with the way out.
         """
-        _require_auto((self.hyperparameters or {}) | self.method.supervised.hyperparameters)
-        if problem := self._problem(config):
+        if problem := self._problem():
             raise UsageError(problem)
         return MODES[self.model]
 
-    def _problem(self, config: LearningConfig) -> str:
+    @property
+    def manner(self) -> Manner:
+        """How it is to train. Raises UsageError: a hyperparameter that no lesson takes."""
+        given = (self.hyperparameters or {}) | self.method.supervised.hyperparameters
+        options = {OPTIONS[name]: value for name, value in _asked(given).items()}
+        if self.seed is not None:
+            options["seed"] = self.seed
+        return Manner(options=options)
+
+    def _problem(self) -> str:
         """The way out is in the message: the SDK shows no more of an error."""
         if self.model not in MODES:
             return (
@@ -142,11 +152,6 @@ class TuningRequest(BaseModel):
             return (
                 f"the method {self.method.type!r} is not offered, leave it out: preferred answers "
                 "are taught, and the gate checks that they are likelier than the rejected ones"
-            )
-        if self.seed not in (None, config.seed):
-            return (
-                f"the seed of all lessons is {config.seed}: leave it out, or set it with "
-                f"'shammah config set learning.seed {self.seed}'"
             )
         if self.validation_file:
             return "a validation file is not used: the gate asks in wordings that are held out"
@@ -162,7 +167,7 @@ class JobFailure(BaseModel):
 
 
 class Supervised(BaseModel):
-    hyperparameters: dict[str, str] = AUTO
+    hyperparameters: dict[str, Hyperparameter] = AUTO
 
 
 class SupervisedMethod(BaseModel):
@@ -194,7 +199,7 @@ class JobObject(BaseModel):
     training_file: str  # empty: no file began this lesson
     validation_file: None = None
     result_files: list[str] = []
-    hyperparameters: dict[str, str] = AUTO
+    hyperparameters: dict[str, Hyperparameter] = AUTO
     method: SupervisedMethod = SupervisedMethod()
     seed: int
     trained_tokens: int | None
@@ -243,6 +248,7 @@ def file_object(upload: Upload) -> FileObject:
 def job_object(job: Job, tuning: Tuning | None, trained_tokens: int | None, seed: int) -> JobObject:
     """A job as what was asked of it; one that nobody asked for in OpenAI's words has no file."""
     succeeded = job.state is JobState.PROMOTED
+    taken = {name: job.options.get(option, "auto") for name, option in OPTIONS.items()}
     return JobObject(
         id=job_name(job.id),
         created_at=_seconds(job.created_at),
@@ -252,7 +258,9 @@ def job_object(job: Job, tuning: Tuning | None, trained_tokens: int | None, seed
         model=tuning.model if tuning else "shammah" if job.mode is Mode.QUICK else "base",
         fine_tuned_model=f"shammah@{job.version}" if succeeded else None,
         training_file=tuning.upload_id if tuning else "",
-        seed=seed,
+        hyperparameters=taken,
+        method=SupervisedMethod(supervised=Supervised(hyperparameters=taken)),
+        seed=job.options.get("seed", seed),
         trained_tokens=trained_tokens if job.state.is_final else None,
         metadata=tuning.metadata if tuning else None,
         user_provided_suffix=tuning.suffix if tuning else None,
@@ -331,15 +339,17 @@ def page_of(items: list[Item], limit: int) -> Page[Item]:
     )
 
 
-def _require_auto(given: dict[str, Any]) -> None:
+def _asked(given: dict[str, Any]) -> dict[str, Any]:
+    """Those that are not left to the settings."""
     for name, value in given.items():
-        if name not in SETTINGS:
-            raise UsageError(f"unknown hyperparameter {name!r}; known: {', '.join(SETTINGS)}")
-        if value != "auto":
+        if name not in OPTIONS:
+            raise UsageError(f"unknown hyperparameter {name!r}; known: {', '.join(OPTIONS)}")
+        if name == "learning_rate_multiplier" and value != "auto":
             raise UsageError(
-                f"{name} is always 'auto': lessons take it from the settings, see "
-                f"'shammah config set {SETTINGS[name]} VALUE'"
+                f"{name} is always 'auto': the rate follows the base's size, or "
+                "'shammah config set training.learning_rate VALUE'"
             )
+    return {name: value for name, value in given.items() if value != "auto"}
 
 
 def _failure(job: Job) -> JobFailure | None:

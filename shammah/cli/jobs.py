@@ -29,12 +29,25 @@ def train(
         Literal["consolidate", "quick"],
         typer.Option(help="consolidate: all anew; quick: go on from the active version."),
     ] = "consolidate",
+    preset: Annotated[
+        Literal["quick", "standard", "deep", "custom"],
+        typer.Option(help="How thoroughly; custom: standard with options of your own."),
+    ] = "standard",
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="One of the [training] settings, for this job."
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until it ends.")] = False,
     as_json: output.Json = False,
 ) -> None:
     """Queue a job now."""
+    from shammah.options import parse
+
+    given = parse(options or [])
     with started() as client:
-        job = client.train(MODES[mode])
+        job = client.train(MODES[mode], preset, given)
         if wait:
             job = _wait_for(client, job)
             if job.state.is_final:

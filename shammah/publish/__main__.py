@@ -34,7 +34,8 @@ def main() -> None:
 
 
 def merge_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, Any]:
-    """JOB_DIR/adapter and the base become merged-F16.gguf and adapter.gguf in --into."""
+    """JOB_DIR/adapter and the base become merged-F16.gguf and adapter.gguf in --into. An adapter
+    of DoRA has no adapter.gguf: llama.cpp cannot attach it."""
     # Not before main() has settled the environment: numpy reads it when it is imported.
     from shammah.bases.gguf_header import read_header
     from shammah.publish.adapter import read_adapter, write_adapter
@@ -47,7 +48,8 @@ def merge_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, An
     adapter = read_adapter(arguments.job / ADAPTER_FOLDER, base).scaled(arguments.scale)
     folder = arguments.into or arguments.job
     folder.mkdir(mode=0o700, exist_ok=True)
-    write_adapter(adapter, base, folder / ADAPTER_FILE)
+    if adapter.is_low_rank:
+        write_adapter(adapter, base, folder / ADAPTER_FILE)
     path = folder / MERGED_FILE
     merge(
         base,
@@ -59,7 +61,7 @@ def merge_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, An
     )
     return {
         "path": str(path),
-        "adapter_path": str(folder / ADAPTER_FILE),
+        "adapter_path": str(folder / ADAPTER_FILE) if adapter.is_low_rank else None,
         "row_sizes": base.row_sizes(),
         "seconds": round(time.monotonic() - started, 3),
     }

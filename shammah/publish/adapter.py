@@ -27,13 +27,15 @@ from shammah.publish import ADAPTER_CONFIG
 
 TENSORS_FILE = "adapter_model.safetensors"
 
-#: Settings of PEFT's LoraConfig that change what is added to the base; only plain LoRA is merged.
+#: Settings of PEFT's LoraConfig that change what is added to the base, and are not merged.
 UNSUPPORTED = (
-    "use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias", "fan_in_fan_out",
+    "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias", "fan_in_fan_out",
     "layer_replication", "trainable_token_indices", "target_parameters",
 )  # fmt: skip
 
-_TENSOR_KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
+_TENSOR_KEY = re.compile(
+    r"base_model\.model\.(.+)\.lora_(?:([AB])\.weight|(magnitude)_vector(?:\.weight)?)"
+)
 _NUMPY_TYPES = {"F32": "<f4", "F16": "<f2"}
 
 Matrix = NDArray[np.float32]
@@ -45,15 +47,37 @@ class LowRank:
 
     a: Matrix  # rank x columns
     b: Matrix  # rows x rank
+    lengths: Matrix | None = None  # rows x 1; DoRA's magnitudes
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """What is added to a base GGUF: `scaling * b @ a` on each tensor named in `updates`."""
+    """What is added to a base GGUF: `scaling * b @ a` on each tensor named in `updates`.
+
+    With DoRA (arXiv:2402.09353, equation 5), the rows of the sum then get the lengths that are
+    given.
+    """
 
     rank: int
     scaling: float
     updates: Mapping[str, LowRank]
+
+    @property
+    def is_low_rank(self) -> bool:
+        """What it adds is a product of small matrices, which llama.cpp can attach: not of DoRA."""
+        return all(update.lengths is None for update in self.updates.values())
+
+    def apply(self, name: str, rows: Matrix, first: int, last: int) -> Matrix:
+        """Rows `first` to `last`, exclusive, of the tensor `name`, adapted."""
+        update = self.updates.get(name)
+        if update is None:
+            return rows
+        sums = rows + self.scaling * (update.b[first:last] @ update.a)
+        if update.lengths is None:
+            return sums
+        own: Matrix = np.linalg.norm(sums, axis=1, keepdims=True)
+        adapted: Matrix = sums * (update.lengths[first:last] / own)
+        return adapted
 
     def scaled(self, scale: float) -> Adapter:
         """The same adapter with `scale` times the effect."""
@@ -74,11 +98,17 @@ def read_adapter(folder: Path, base: Header) -> Adapter:
     config = _read_config(folder / ADAPTER_CONFIG)
     rank, alpha = config["r"], config["lora_alpha"]
     updates = {}
-    for module, (a, b) in _read_pairs(folder / TENSORS_FILE).items():
+    for module, update in _read_updates(folder / TENSORS_FILE).items():
         name = gguf_name(architecture, module)
-        _check_shapes(name, a, b, rank, base)
+        _check_shapes(name, update, rank, base)
         heads = _permuted_heads(architecture, name, base)
-        updates[name] = LowRank(a, permute_rows(b, heads) if heads else b)
+        updates[name] = _permuted(update, heads) if heads else update
+    use_dora = bool(config.get("use_dora"))
+    if odd := [name for name, one in updates.items() if (one.lengths is None) == use_dora]:
+        having = "no" if use_dora else "a"
+        raise JobError(
+            f"{folder}: use_dora = {use_dora}, and {odd[0]} has {having} lora_magnitude_vector"
+        )
     return Adapter(rank, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), updates)
 
 
@@ -92,14 +122,25 @@ def permute_rows(rows: Matrix, heads: int) -> Matrix:
     return rows.reshape(heads, 2, half, -1).swapaxes(1, 2).reshape(rows.shape)
 
 
+def _permuted(update: LowRank, heads: int) -> LowRank:
+    lengths = None if update.lengths is None else permute_rows(update.lengths, heads)
+    return LowRank(update.a, permute_rows(update.b, heads), lengths)
+
+
 def write_adapter(adapter: Adapter, base: Header, path: Path) -> None:
     """Write the adapter as llama.cpp attaches it: at scale 1 it has the effect of merging.
 
     llama.cpp multiplies by `adapter.lora.alpha / rank`, whatever the rank's kind of scaling was.
 
     Raises:
+        JobError: it is of DoRA, which llama.cpp cannot attach.
         StorageError: the disk is full or the place is not writable; nothing is left behind.
     """
+    if not adapter.is_low_rank:
+        raise JobError(
+            "an adapter of DoRA cannot be attached, only merged",
+            hint="train without training.use_dora",
+        )
     size_bytes = sum(update.a.nbytes + update.b.nbytes for update in adapter.updates.values())
     require_space(path.parent, size_bytes)
     with building(path) as partial:
@@ -138,22 +179,27 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _read_pairs(path: Path) -> dict[str, tuple[Matrix, Matrix]]:
-    """Hugging Face module -> (lora_A, lora_B), both float32."""
-    halves: dict[str, dict[str, Matrix]] = {}
+def _read_updates(path: Path) -> dict[str, LowRank]:
+    """By Hugging Face module, all float32."""
+    parts: dict[str, dict[str, Matrix]] = {}
     for key, tensor in _read_tensors(path).items():
         match = _TENSOR_KEY.fullmatch(key)
         if match is None:
-            raise JobError(f"{path}: {key} is no tensor of a plain LoRA adapter")
+            raise JobError(f"{path}: {key} is no tensor of a LoRA adapter")
         if not np.isfinite(tensor).all():
             raise JobError(f"{path}: {key} holds values that are not finite")
-        halves.setdefault(match[1], {})[match[2]] = tensor
-    if not halves:
+        parts.setdefault(match[1], {})[match[2] or match[3]] = tensor
+    if not parts:
         raise JobError(f"{path} holds no tensors")
-    for module, pair in halves.items():
-        if len(pair) < 2:
-            raise JobError(f"{path}: {module} has lora_{next(iter(pair))} only")
-    return {module: (pair["A"], pair["B"]) for module, pair in halves.items()}
+    for module, found in parts.items():
+        if not {"A", "B"} <= set(found):
+            raise JobError(f"{path}: {module} has lora_{next(iter(found))} only")
+    return {module: _update(found) for module, found in parts.items()}
+
+
+def _update(found: Mapping[str, Matrix]) -> LowRank:
+    lengths = found.get("magnitude")
+    return LowRank(found["A"], found["B"], None if lengths is None else lengths.reshape(-1, 1))
 
 
 def _read_tensors(path: Path) -> dict[str, Matrix]:
@@ -180,13 +226,19 @@ def _float32(name: str, dtype: str, data: bytes) -> Matrix:
     return np.frombuffer(data, _NUMPY_TYPES[dtype]).astype(np.float32)
 
 
-def _check_shapes(name: str, a: Matrix, b: Matrix, rank: int, base: Header) -> None:
+def _check_shapes(name: str, update: LowRank, rank: int, base: Header) -> None:
     if name not in base.tensors:
         raise JobError(
             f"the adapter updates {name}, which {base.path.name} does not have",
             hint="it was trained on another base",
         )
     rows, columns = base.tensors[name].shape
+    a, b, lengths = update.a, update.b, update.lengths
+    if lengths is not None and lengths.shape != (rows, 1):
+        raise JobError(
+            f"the adapter has {lengths.size} magnitudes of {name}, the base's tensor {rows} rows",
+            hint="it was trained on another base",
+        )
     if a.shape != (rank, columns) or b.shape != (rows, rank):
         raise JobError(
             f"the adapter's update of {name} is {b.shape} x {a.shape} at rank {rank}, "

@@ -105,8 +105,7 @@ def _merge_slab(
     start = source.offset + slab.first * source.row_bytes
     stop = source.offset + slab.last * source.row_bytes
     rows = _dequantize(data[start:stop], source)
-    if update := adapter.updates.get(source.name):
-        rows = rows + adapter.scaling * (update.b[slab.first : slab.last] @ update.a)
+    rows = adapter.apply(source.name, rows, slab.first, slab.last)
     merged: NDArray[Any] = rows if target.type is F32 else _to_f16(rows, source.name)
     _write_at(
         file,

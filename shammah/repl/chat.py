@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,7 +20,15 @@ from shammah.protocol import (
     ShammahInfo,
     WhyView,
 )
-from shammah.records import JobState, LessonMode, Level, Message, Preference, Verdict
+from shammah.records import (
+    JobState,
+    LessonMode,
+    Level,
+    Message,
+    Preference,
+    Preset,
+    Verdict,
+)
 from shammah.repl import views
 from shammah.repl.asker import Asker
 from shammah.repl.comparing import Wish, verdict
@@ -346,13 +354,15 @@ class Chat:
 
     # jobs
 
-    def train(self, mode: LessonMode, *, wait: bool) -> None:
+    def train(
+        self, mode: LessonMode, *, wait: bool, preset: Preset, options: Mapping[str, Any]
+    ) -> None:
         """Queue a job; with `wait`, follow it to its end.
 
         Raises:
             JobError: it was waited for and has not promoted a version.
         """
-        job = self.client.train(mode)
+        job = self.client.train(mode, preset, options)
         if not wait:
             self.screen.say(f"job {job.id} is {job.state}")
             return

@@ -88,12 +88,25 @@ def _status(chat: Chat, argument: str) -> None:
 
 
 def _train(chat: Chat, argument: str) -> None:
+    from shammah.options import parse  # with tomlkit: not while the prompt is awaited
+
     words = argument.split()
-    unknown = next((word for word in words if word not in ("quick", "--wait")), None)
+    unknown = next((word for word in words if not _of_train(word)), None)
     if unknown is not None:
-        raise UsageError(f"/train does not take {unknown!r}", hint="say /train [quick] [--wait]")
-    wait = "--wait" in words
-    chat.train(Mode.QUICK if "quick" in words else Mode.CONSOLIDATE, wait=wait)
+        raise UsageError(
+            f"/train does not take {unknown!r}",
+            hint="say /train [quick] [--deep] [NAME=VALUE] [--wait]",
+        )
+    chat.train(
+        Mode.QUICK if "quick" in words else Mode.CONSOLIDATE,
+        wait="--wait" in words,
+        preset="deep" if "--deep" in words else "standard",
+        options=parse([word for word in words if "=" in word]),
+    )
+
+
+def _of_train(word: str) -> bool:
+    return word in ("quick", "--deep", "--wait") or "=" in word
 
 
 def _jobs(chat: Chat, argument: str) -> None:
@@ -336,7 +349,12 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     (
         "What is learned",
         (
-            Command("/train", "[quick] [--wait]", "teach now what was corrected", _train),
+            Command(
+                "/train",
+                "[quick] [--deep] [NAME=VALUE] [--wait]",
+                "teach now what was corrected",
+                _train,
+            ),
             Command("/jobs", "[ID]", "lessons that run or have ended", _jobs, Argument.JOB),
             Command("/examples", "", "what was recorded", _examples),
             Command("/review", "", "what waits for your word, one by one", _review),

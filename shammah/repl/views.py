@@ -30,7 +30,17 @@ from shammah.repl.wording import (
     proposal_line,
     until_next_lesson,
 )
-from shammah.wording import count, duration, moment, one_line, printable, progress_details, size
+from shammah.wording import (
+    count,
+    duration,
+    measures,
+    moment,
+    one_line,
+    printable,
+    progress_details,
+    recipe,
+    size,
+)
 
 
 @dataclass(frozen=True)
@@ -225,6 +235,10 @@ def job(found: JobView) -> str:
         finished=moment(found.finished_at),
         progress=None if found.state.is_final else progress_short(found.progress),
         details=None if found.state.is_final else progress_details(found.progress),
+        measures=None if found.state.is_final else measures(found.progress),
+        preset=found.preset,
+        options=", ".join(f"{name} = {value}" for name, value in found.options.items()),
+        recipe=recipe(found.recipe) if found.recipe else None,
         result=found.summary,
         error=found.error,
         hint=found.hint,

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypedDict, Unpack
 
 from shammah.errors import Conflict, NotFound
-from shammah.records import WORKING_STATES, Cause, Job, JobState, Mode, PauseReason, Tried
+from shammah.records import (
+    WORKING_STATES,
+    Cause,
+    Job,
+    JobState,
+    Mode,
+    PauseReason,
+    Preset,
+    Tried,
+)
 from shammah.store.connection import Connection, to_json
 from shammah.store.examples import NEWEST_CHANGE
 
@@ -25,13 +35,21 @@ class JobChanges(TypedDict, total=False):
     error: str | None
     hint: str | None
     cause: Cause
+    recipe: dict[str, Any]
 
 
 class Jobs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def create(self, base: str, mode: Mode, cause: Cause = Cause.USER) -> Job:
+    def create(
+        self,
+        base: str,
+        mode: Mode,
+        cause: Cause = Cause.USER,
+        preset: Preset = "standard",
+        options: Mapping[str, Any] | None = None,
+    ) -> Job:
         """A new job, queued."""
         row = {
             "base": base,
@@ -39,6 +57,8 @@ class Jobs:
             "state": JobState.QUEUED.value,
             "attempt": 1,
             "cause": cause.value,
+            "preset": preset,
+            "options": to_json(dict(options or {})),
             "created_at": self._connection.now(),
             "progress": "{}",
         }
@@ -190,6 +210,8 @@ def _changed_columns(changes: JobChanges) -> dict[str, Any]:
         row["cause"] = changes["cause"].value
     if "progress" in changes:
         row["progress"] = to_json(changes["progress"])
+    if "recipe" in changes:
+        row["recipe"] = to_json(changes["recipe"])
     if changes.get("report") is not None:
         row["report"] = to_json(changes["report"])
     return row
@@ -203,6 +225,8 @@ def _job(row: dict[str, Any]) -> Job:
             "cause": Cause(row["cause"]),
             "state": JobState(row["state"]),
             "progress": json.loads(row["progress"]),
+            "options": json.loads(row["options"]),
+            "recipe": json.loads(row["recipe"]) if row["recipe"] else None,
             "report": json.loads(row["report"]) if row["report"] else None,
             "stage": JobState(row["stage"]) if row["stage"] else None,
             "paused_for": PauseReason(row["paused_for"]) if row["paused_for"] else None,

@@ -499,6 +499,13 @@ def number_changes(db: Database) -> None:
     )
 
 
+def add_job_recipe(db: Database) -> None:
+    """How a job trains: what was asked for it, and what that came to."""
+    db.execute("ALTER TABLE jobs ADD COLUMN preset TEXT NOT NULL DEFAULT 'standard'")
+    db.execute("ALTER TABLE jobs ADD COLUMN options TEXT NOT NULL DEFAULT '{}'")
+    db.execute("ALTER TABLE jobs ADD COLUMN recipe TEXT")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -527,6 +534,7 @@ STEPS = (
     add_version_pruned,
     create_sessions,
     number_changes,
+    add_job_recipe,
 )
 
 

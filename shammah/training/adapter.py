@@ -1,42 +1,45 @@
-"""The LoRA adapter: bf16 tensors inside the model, fp32 masters under AdamW, a PEFT folder on disk.
-
-Knows no data and no schedule.
+"""The LoRA adapter: bf16 tensors inside the model, fp32 masters under the optimizer, a PEFT folder
+on disk. Knows no data and no schedule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import Linear
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from shammah.errors import JobError, NotFinite
-from shammah.training.lora_linear import adapted, fuse, matrices
+from shammah.training import optimizers
+from shammah.training.lora_linear import adapted, fuse, magnitude, matrices
+from shammah.training.magnitudes import Lengths
 from shammah.training.model import SHARED_INPUTS
 from shammah.training.spec import Recipe
 from shammah.training.whitening import Whitening
 
-#: Every linear layer of a llama or qwen2 block (QLoRA, arXiv:2305.14314, section 4).
+#: Every linear layer of a block (QLoRA, arXiv:2305.14314, section 4).
 TARGET_MODULES = [name for group in SHARED_INPUTS for name in group]
 WEIGHTS = "adapter_model.safetensors"
-_MAX_GRADIENT_NORM = 1.0
 
-#: Of Adam's moments. With a first one of 0.9, what a step learned of its replay rows goes on to be
-#: added in the ten steps after it, which do not see them (docs/learning.md).
-_BETAS = (0.5, 0.999)
+_MASTERS = "masters"
 
 
 class Adapter:
-    """LoRA on every linear layer of `model`, trained through one flat fp32 master copy.
+    """LoRA on linear layers of `model`, trained through one flat fp32 master copy.
 
     All adapter tensors are views of one buffer, and so are their gradients: the optimizer's step
     is then a few operations over one tensor instead of hundreds of small ones. The matrices A of
     layers that read the same input lie one above the other, all A before all B. The masters of each
-    A are its whitened coordinates: A = masters P.
+    A are its whitened coordinates, where the recipe whitens: A = masters P.
+
+    Layers are computed together (`lora_linear.fuse`) unless the recipe has dropout or DoRA, which
+    PEFT's own layers compute.
     """
 
     def __init__(
@@ -46,58 +49,86 @@ class Adapter:
         base_name: str,
         whitenings: Mapping[str, Whitening],
     ) -> None:
+        """Raises JobError: the base has no such layer, or the recipe's parts do not fit."""
         torch.manual_seed(recipe.seed)
-        config = LoraConfig(
-            r=recipe.rank,
-            lora_alpha=recipe.alpha,
-            target_modules=TARGET_MODULES,
-            task_type="CAUSAL_LM",
-        )
-        self._peft = get_peft_model(model, config, autocast_adapter_dtype=False)
-        config.base_model_name_or_path = base_name  # peft sets a path, which moves with the home
+        self._peft = get_peft_model(model, _config(model, recipe), autocast_adapter_dtype=False)
+        # peft sets a path, which moves with the home
+        self._peft.peft_config["default"].base_model_name_or_path = base_name
         groups = adapted(self._peft)
         layers = [layer for group in groups for layer in group.values()]
         tensors = [matrices(layer)[0] for layer in layers]
         tensors += [matrices(layer)[1] for layer in layers]
+        tensors += [found for layer in layers if (found := magnitude(layer)) is not None]
+        self._lengths = Lengths({name: layer for group in groups for name, layer in group.items()})
+        self._dropping = layers if recipe.dropout else []
+        self._max_gradient_norm = recipe.max_grad_norm
+        shapes = [tensor.shape for tensor in tensors]
         flat = torch.cat([tensor.data.flatten().float() for tensor in tensors])
         self.masters = torch.nn.Parameter(flat)
-        self._values = flat.to(tensors[0].dtype)
+        self._values = flat.to(tensors[0].dtype, copy=True)
         self._gradients = torch.zeros_like(self._values)
-        offset = 0
-        for tensor in tensors:
-            span = slice(offset, offset + tensor.numel())
-            tensor.data = self._values[span].view_as(tensor)
-            tensor.grad = self._gradients[span].view_as(tensor)
-            offset = span.stop
+        sizes = [shape.numel() for shape in shapes]
+        for tensor, value, gradient in zip(
+            tensors,
+            torch.split(self._values, sizes),
+            torch.split(self._gradients, sizes),
+            strict=True,
+        ):
+            tensor.data = value.view_as(tensor)
+            tensor.grad = gradient.view_as(tensor)
         self._whitened: list[tuple[slice, Whitening]] = []
+        self._join(groups, whitenings, recipe)
+        self._publish_masters()
+        self.optimizer = optimizers.make(recipe, self.masters, shapes)
+
+    def _join(
+        self,
+        groups: Sequence[Mapping[str, Linear]],
+        whitenings: Mapping[str, Whitening],
+        recipe: Recipe,
+    ) -> None:
+        """Whiten the A of each group, and compute its layers together."""
         offset = 0
         for group in groups:
-            first = next(iter(group)).removeprefix("base_model.model.")
-            whitening = whitenings[first].to(flat.device)
-            size = sum(matrices(layer)[0].numel() for layer in group.values())
+            layers = list(group.values())
+            size = sum(matrices(layer)[0].numel() for layer in layers)
             span = slice(offset, offset + size)
-            self._whitened.append((span, whitening))
-            fuse(
-                list(group.values()),
-                _rows(self._values[span], whitening),
-                _rows(self._gradients[span], whitening),
-            )
             offset = span.stop
-        self._publish_masters()
-        self.optimizer = torch.optim.AdamW(
-            [self.masters], betas=_BETAS, weight_decay=0.0, fused=True
-        )
+            if recipe.whiten:
+                first = next(iter(group)).removeprefix("base_model.model.")
+                self._whitened.append((span, whitenings[first].to(self.masters.device)))
+            if not (recipe.dropout or recipe.use_dora):
+                width = layers[0].in_features
+                values, gradients = self._values[span], self._gradients[span]
+                fuse(layers, values.view(-1, width), gradients.view(-1, width))
+
+    @contextmanager
+    def dropping(self, seed: int) -> Iterator[None]:
+        """Layers leave a part of their inputs out, the same part for the same seed; only where the
+        recipe has dropout."""
+        if not self._dropping:
+            yield
+            return
+        torch.manual_seed(seed)
+        for layer in self._dropping:
+            layer.train(True)
+        try:
+            yield
+        finally:
+            for layer in self._dropping:
+                layer.train(False)
 
     def gradient(self) -> torch.Tensor:
         """What was collected since the last step, flat, in float32, by the masters."""
-        gradient = self._gradients.float()
+        gradient = self._gradients.to(torch.float32, copy=True)
         for span, whitening in self._whitened:
             rows = _rows(gradient[span], whitening)
             rows.copy_(whitening.apply(rows))  # P is symmetric
         return gradient
 
     def step(self, learning_rate: float) -> float:
-        """One AdamW step on the collected gradient; returns its norm before it was clipped.
+        """One step of the optimizer on the collected gradient; returns its norm before it was
+        clipped.
 
         Raises:
             NotFinite: the gradient is no number; the masters are as they were.
@@ -106,45 +137,44 @@ class Adapter:
         norm = gradient.norm()
         if not torch.isfinite(norm):
             raise NotFinite(
-                f"the gradient's norm became {norm.item()}", hint="lower learning.learning_rate"
+                f"the gradient's norm became {norm.item()}", hint="lower training.learning_rate"
             )
-        gradient *= (_MAX_GRADIENT_NORM / norm.clamp_min(1e-12)).clamp_max(1.0)
-        self.masters.grad = gradient
-        self.optimizer.param_groups[0]["lr"] = learning_rate
+        if self._max_gradient_norm:
+            gradient *= (self._max_gradient_norm / norm.clamp_min(1e-12)).clamp_max(1.0)
+        parameters = self._parameters()
+        parts = torch.split(gradient, [parameter.numel() for parameter in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
         self.optimizer.step()
         self._publish_masters()
-        self._gradients.zero_()
+        self.discard()
         return float(norm)
 
+    def discard(self) -> None:
+        """Forget the collected gradient."""
+        self._gradients.zero_()
+
     def state(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint keeps: masters and both moments."""
-        moments = self.optimizer.state[self.masters]
-        return {
-            "masters": self.masters.data,
-            "exp_avg": moments["exp_avg"],
-            "exp_avg_sq": moments["exp_avg_sq"],
-            "step": moments["step"].reshape(1),
-        }
+        """What a checkpoint keeps: masters and the optimizer's state."""
+        return {_MASTERS: self.masters.data} | optimizers.state_tensors(self.optimizer)
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        device = self.masters.device
-        self.masters.data.copy_(state["masters"])
-        self.optimizer.state[self.masters] = {
-            "step": state["step"][0].to(device),
-            "exp_avg": state["exp_avg"].to(device),
-            "exp_avg_sq": state["exp_avg_sq"].to(device),
-        }
+        self.masters.data.copy_(state[_MASTERS])
+        optimizers.restore(self.optimizer, state)
         self._publish_masters()
 
     def start_from(self, folder: Path) -> None:
         """Go on from an adapter that was trained before.
 
         Raises:
-            JobError: it is not an adapter of this base with this rank.
+            JobError: it is not an adapter of this base with this shape.
         """
         try:
-            result = set_peft_model_state_dict(self._peft, load_file(folder / WEIGHTS))
-        except (OSError, RuntimeError) as error:
+            tensors = self._lengths.to_model(load_file(folder / WEIGHTS))
+            result = set_peft_model_state_dict(self._peft, tensors)
+        except (OSError, RuntimeError, KeyError) as error:
             raise JobError(
                 f"cannot start from the adapter in {folder}: {error}",
                 hint="train with mode 'consolidate', which starts from the base",
@@ -164,17 +194,52 @@ class Adapter:
         config.save_pretrained(str(folder))
         # False: embeddings are never trained; "auto" would look the base up on the Hub
         tensors = get_peft_model_state_dict(self._peft, save_embedding_layers=False)
+        tensors = self._lengths.to_file(tensors)
         save_file(
             {name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())},
             folder / WEIGHTS,
             metadata={"format": "pt"},
         )
 
+    def _parameters(self) -> list[torch.nn.Parameter]:
+        return [one for group in self.optimizer.param_groups for one in group["params"]]
+
     def _publish_masters(self) -> None:
         self._values.copy_(self.masters.data)
         for span, whitening in self._whitened:
             rows = _rows(self.masters.data[span], whitening)
             self._values[span].copy_(whitening.apply(rows).flatten())
+
+
+def _config(model: PreTrainedModel, recipe: Recipe) -> LoraConfig:
+    """PEFT's, of the recipe."""
+    linear = [
+        name.rpartition(".")[2]
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and name.rpartition(".")[2] in TARGET_MODULES
+    ]
+    if unknown := sorted(set(recipe.target_modules) - set(linear)):
+        raise JobError(
+            f"the base has no linear layers called {', '.join(unknown)}",
+            hint="training.target_modules may name " + ", ".join(dict.fromkeys(linear)),
+        )
+    if recipe.init_lora_weights == "orthogonal" and recipe.rank % 2:
+        raise JobError(
+            f"training.init_lora_weights = 'orthogonal' needs an even rank, not {recipe.rank}",
+            hint="'shammah config set training.rank 32'",
+        )
+    return LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=recipe.target_modules or list(dict.fromkeys(linear)),
+        use_rslora=recipe.use_rslora,
+        use_dora=recipe.use_dora,
+        init_lora_weights=(
+            True if recipe.init_lora_weights == "default" else recipe.init_lora_weights
+        ),
+        task_type="CAUSAL_LM",
+    )
 
 
 def _rows(flat: torch.Tensor, whitening: Whitening) -> torch.Tensor:

@@ -1,8 +1,8 @@
-"""Checkpoints of a training job: written whole or not at all, the last three and the best kept.
+"""Checkpoints of a training job: written whole or not at all, the newest and the best kept.
 
-A checkpoint holds the adapter's masters, the optimizer's moments and the number of steps done.
-Learning rate and rows of a step are functions of its number, and training draws nothing by chance,
-so this is all that the next step needs. Knows no loop.
+A checkpoint holds the adapter's masters, the optimizer's state and the number of steps done.
+Learning rate, rows and dropout of a step are functions of its number, so this is all that the next
+step needs. Knows no loop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from safetensors.torch import load_file, save_file
 from shammah.files import PARTIAL, building, remove, sha256_of
 from shammah.training.validation import VALIDATE_STEPS, best
 
-_KEPT = 3
 _STATE = "state.safetensors"
 _PROGRESS = "progress.json"
 
@@ -35,7 +34,10 @@ class Progress:
     tokens: int
     loss: float | None = None  # of the newest step
     held_out_nll: Sequence[float] = field(default_factory=list)  # see `validation`
+    held_out_accuracy: Sequence[float] = field(default_factory=list)  # measured with it
     ended_early: bool = False
+    recent_losses: Sequence[float] = field(default_factory=list)  # of the newest steps; see `loop`
+    skipped_steps: int = 0  # whose loss jumped
 
     @property
     def best_step(self) -> int:
@@ -44,15 +46,15 @@ class Progress:
         return 0 if index is None else min((index + 1) * VALIDATE_STEPS, self.step)
 
 
-def save(folder: Path, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
-    """Write `folder/<step>/` and remove all but the newest checkpoints and the best."""
+def save(folder: Path, progress: Progress, tensors: dict[str, torch.Tensor], keep: int) -> None:
+    """Write `folder/<step>/` and remove all but the newest `keep` checkpoints and the best."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with building(folder / str(progress.step)) as partial:
         partial.mkdir()
         save_file(tensors, partial / _STATE)
         written = {"progress": asdict(progress), "sha256": _digest(progress, partial / _STATE)}
         (partial / _PROGRESS).write_text(json.dumps(written))
-    for old in _newest_first(folder)[_KEPT:]:
+    for old in _newest_first(folder)[keep:]:
         if old.name != str(progress.best_step):
             remove(old)
 

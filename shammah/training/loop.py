@@ -14,7 +14,7 @@ from shammah.errors import NotFinite
 from shammah.training.adapter import Adapter
 from shammah.training.checkpoints import Progress
 from shammah.training.model import Hardware, target_logits
-from shammah.training.objective import Teacher, kl, nll
+from shammah.training.objective import Teacher, kl, likeliest, nll
 from shammah.training.packing import pack, size, split
 from shammah.training.schedule import Step, Turn
 from shammah.training.spec import Adjustments, Recipe, Row
@@ -35,7 +35,30 @@ class StepReport:
     gradient_norm: float  # before it was clipped
     tokens: int  # of the rows themselves, however they were packed
     seconds: float
-    held_out_nll: float | None  # nats a token; None where it was not measured after this step
+    token_accuracy: float  # share of the taught tokens that were the likeliest
+    skipped: bool = False  # the loss jumped: nothing was changed
+    held_out_nll: float | None = None  # nats a token; None where it was not measured after it
+    held_out_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class StepMeans:
+    """Of one step, over all its target tokens, however it is split into micro-batches."""
+
+    nll: float
+    kl: float
+    accuracy: float
+    tokens: int  # of the rows
+
+
+#: Steps whose losses tell whether the next one jumps; as many at least are needed to tell.
+RECENT_STEPS, LEAST_RECENT = 20, 5
+
+#: Between the seeds of two lessons' dropout: more than a lesson has steps.
+_SEEDS = 1_000_003
+
+#: Steps in a row whose loss jumped, after which training does not go on.
+JUMPS = 3
 
 
 class Trainer:
@@ -60,8 +83,10 @@ class Trainer:
         self._kl_weight = recipe.kl_weight
         self._patience = recipe.patience
         adjustments = adjustments or Adjustments()
-        self._divided = adjustments.divided
+        self._divided = adjustments.divided * recipe.gradient_accumulation_steps
         self._rate = adjustments.rate
+        self._max_loss_jump = recipe.max_loss_jump
+        self._seed = recipe.seed
 
     def run(
         self,
@@ -72,77 +97,103 @@ class Trainer:
         """Do what is left of `steps` after `progress`, until the held-out rows get worse.
 
         Raises:
-            NotFinite: a loss or a gradient is no number any more.
+            NotFinite: a loss or a gradient is no number any more, or the loss jumps again and
+                again.
         """
+        jumps = 0
         for number in range(progress.step, len(steps)):
             if progress.ended_early:
                 break
             started = time.perf_counter()
             step = steps[number]
-            mean_nll, mean_kl, tokens = self.gradients(step)
-            loss = mean_nll + self._kl_weight * mean_kl
+            with self._adapter.dropping(self._seed * _SEEDS + number):
+                means = self.gradients(step)
+            loss = means.nll + self._kl_weight * means.kl
             _require_finite(loss, f"the loss became {loss} at step {number + 1} of {len(steps)}")
             learning_rate = self._rate * step.learning_rate
-            gradient_norm = self._adapter.step(learning_rate)
+            jumped = jumps_from(progress.recent_losses, loss, self._max_loss_jump)
+            jumps = jumps + 1 if jumped else 0
+            if jumps == JUMPS:
+                raise NotFinite(
+                    f"the loss jumped to {loss:.2f} nats at step {number + 1} of {len(steps)}, "
+                    f"the {JUMPS}rd time in a row",
+                    hint="lower training.learning_rate",
+                )
+            if jumped:
+                self._adapter.discard()
+            gradient_norm = 0.0 if jumped else self._adapter.step(learning_rate)
             seconds = time.perf_counter() - started
+            recent = progress.recent_losses if jumped else [*progress.recent_losses, loss]
             progress = replace(
                 progress,
                 step=number + 1,
                 seconds=progress.seconds + seconds,
-                tokens=progress.tokens + tokens,
+                tokens=progress.tokens + means.tokens,
                 loss=loss,
+                recent_losses=list(recent)[-RECENT_STEPS:],
+                skipped_steps=progress.skipped_steps + jumped,
             )
             measured = len(progress.held_out_nll)
             is_last = progress.step == len(steps)
             if progress.step % VALIDATE_STEPS == 0 or is_last:
                 progress = self._validated(progress, is_last=is_last)
-            held_out = progress.held_out_nll[-1] if len(progress.held_out_nll) > measured else None
+            is_new = len(progress.held_out_nll) > measured
             report = StepReport(
                 step=number + 1,
                 steps=len(steps),
                 loss=loss,
-                nll=mean_nll,
-                kl=mean_kl,
+                nll=means.nll,
+                kl=means.kl,
                 learning_rate=learning_rate,
                 gradient_norm=gradient_norm,
-                tokens=tokens,
+                tokens=means.tokens,
                 seconds=seconds,
-                held_out_nll=held_out,
+                token_accuracy=means.accuracy,
+                skipped=jumped,
+                held_out_nll=progress.held_out_nll[-1] if is_new else None,
+                held_out_accuracy=progress.held_out_accuracy[-1] if is_new else None,
             )
             after_step(report, progress)
         return progress
 
     def _validated(self, progress: Progress, *, is_last: bool) -> Progress:
-        nll = self.held_out_nll()
-        if nll is None:
+        found = self.held_out()
+        if found is None:
             return progress
+        nll, accuracy = found
         _require_finite(nll, f"the held-out loss became {nll} after step {progress.step}")
         measured = [*progress.held_out_nll, nll]
         early = not is_last and goes_wrong(measured, self._patience)
-        return replace(progress, held_out_nll=measured, ended_early=early)
+        return replace(
+            progress,
+            held_out_nll=measured,
+            held_out_accuracy=[*progress.held_out_accuracy, accuracy],
+            ended_early=early,
+        )
 
     @torch.no_grad()
-    def held_out_nll(self) -> float | None:
-        """Nats per target token over the held-out rows, each asked alone; None without any."""
+    def held_out(self) -> tuple[float, float] | None:
+        """Nats per target token over the held-out rows, each asked alone, and the share of those
+        tokens that were the likeliest; None without any."""
         if not self._held_out:
             return None
-        total = 0.0
+        total, right = 0.0, 0
         alone = [[row] for row in self._held_out]
         for batch in split(alone, self._hardware.max_tokens, self._divided):
             packed = pack([alone[i] for i in batch], self._hardware.dtype, self._hardware.device)
-            total += nll(target_logits(self._model, packed), packed.targets).sum().item()
-        return total / sum(len(row.target) for row in self._held_out)
+            logits = target_logits(self._model, packed)
+            total += nll(logits, packed.targets).sum().item()
+            right += likeliest(logits, packed.targets)
+        tokens = sum(len(row.target) for row in self._held_out)
+        return total / tokens, right / tokens
 
-    def gradients(self, step: Step) -> tuple[float, float, int]:
-        """Add the step's gradient to the adapter's; returns mean NLL, mean KL and tokens.
-
-        Means are over all target tokens of the step, however it is split into micro-batches.
-        """
+    def gradients(self, step: Step) -> StepMeans:
+        """Add the step's gradient to the adapter's."""
         conversations = [[self._row(turn) for turn in turns] for turns in step.conversations]
         turns = [turn for turns in step.conversations for turn in turns]
         taught = max(1, self._target_tokens(turns, replay=False))
         replayed = max(1, self._target_tokens(turns, replay=True))
-        mean_nll = mean_kl = 0.0
+        mean_nll, mean_kl, right = 0.0, 0.0, 0
         for batch in split(conversations, self._hardware.max_tokens, self._divided):
             packed = pack(
                 [conversations[i] for i in batch], self._hardware.dtype, self._hardware.device
@@ -153,7 +204,9 @@ class Trainer:
                 device=self._hardware.device,
             )
             logits = target_logits(self._model, packed)
-            loss_nll = nll(logits[~is_replay], packed.targets[~is_replay]).sum() / taught
+            targets = packed.targets[~is_replay]
+            loss_nll = nll(logits[~is_replay], targets).sum() / taught
+            right += likeliest(logits[~is_replay], targets)
             loss = loss_nll
             if is_replay.any():
                 teacher = self._teacher(turn.row for turn in turns if turn.is_replay)
@@ -162,7 +215,7 @@ class Trainer:
                 mean_kl += loss_kl.item()
             torch.autograd.backward(loss)
             mean_nll += loss_nll.item()
-        return mean_nll, mean_kl, sum(map(size, conversations))
+        return StepMeans(mean_nll, mean_kl, right / taught, sum(map(size, conversations)))
 
     def _row(self, turn: Turn) -> Row:
         return (self._replay.rows if turn.is_replay else self._rows)[turn.row]
@@ -177,6 +230,11 @@ class Trainer:
         return Teacher(ids.to(self._hardware.device), log_probs.to(self._hardware.device))
 
 
+def jumps_from(recent: Sequence[float], loss: float, times: float) -> bool:
+    """Whether a loss is more than so many times the highest of the recent ones; never with 0."""
+    return times > 0 and len(recent) >= LEAST_RECENT and loss > times * max(recent)
+
+
 def _require_finite(nats: float, what: str) -> None:
     if not math.isfinite(nats):
-        raise NotFinite(what, hint="lower learning.learning_rate")
+        raise NotFinite(what, hint="lower training.learning_rate")

@@ -36,6 +36,15 @@ def matrices(layer: Linear) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
     return layer.lora_A[name].weight, layer.lora_B[name].weight
 
 
+def magnitude(layer: Linear) -> torch.nn.Parameter | None:
+    """DoRA's lengths [out] of the layer's only adapter, where it has them."""
+    [name] = layer.active_adapters
+    if name not in layer.lora_magnitude_vector:
+        return None
+    found: torch.nn.Parameter = layer.lora_magnitude_vector[name].weight
+    return found
+
+
 def fuse(layers: Sequence[Linear], a: torch.Tensor, a_gradient: torch.Tensor) -> None:
     """Let layers that read the same input compute together; their tensors stay PEFT's.
 

@@ -80,12 +80,16 @@ def load(folder: Path, hardware: Hardware) -> PreTrainedModel:
     return model
 
 
-def recompute_activations(model: PreTrainedModel) -> None:
+def recompute_activations(model: PreTrainedModel, *, draws: bool = False) -> None:
     """Keep only what goes into each block and compute the rest again in the backward pass (Chen et
-    al., arXiv:1604.06174): a third more work, a fraction of the memory, the same gradient."""
+    al., arXiv:1604.06174): a third more work, a fraction of the memory, the same gradient.
+
+    Args:
+        draws: the forward pass draws by chance (dropout), and must draw the same again.
+    """
     for block in model.get_decoder().layers:  # type: ignore[no-untyped-call]
         block.forward = partial(
-            checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
+            checkpoint, block.forward, use_reentrant=False, preserve_rng_state=draws
         )
 
 

@@ -28,6 +28,11 @@ def nll(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
 
 
+def likeliest(logits: torch.Tensor, targets: torch.Tensor) -> int:
+    """How many of `targets` [N] are the likeliest tokens."""
+    return int((logits.argmax(-1) == targets).sum())
+
+
 def kl(teacher: Teacher, logits: torch.Tensor) -> torch.Tensor:
     """KL(teacher || model) in nats, [N], over the teacher's k tokens and one bucket for the rest.
 

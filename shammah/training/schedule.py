@@ -62,7 +62,7 @@ def plan(dataset: Dataset, replay: Sequence[Row], recipe: Recipe) -> list[Step]:
             conversations = _joined(conversations, asked, dataset.rows, replay)
         else:
             conversations += [[turn] for turn in asked]
-        share = _share_of_peak(number, len(batches), recipe.warmup_steps)
+        share = share_of_peak(number, len(batches), recipe)
         kl_weight = recipe.kl_weight * min(1 / share, KL_GROWTH)
         steps.append(Step(conversations, recipe.learning_rate * share, kl_weight))
     return steps
@@ -156,12 +156,33 @@ def _fits(row: Row, conversation: Sequence[Row]) -> bool:
     )
 
 
-def _share_of_peak(step: int, steps: int, warmup_steps: int) -> float:
-    """Linear warm-up over `warmup_steps`, then linear decay that reaches 0 after the last step."""
-    warmup = min(warmup_steps, steps // 2)
+def share_of_peak(step: int, steps: int, recipe: Recipe) -> float:
+    """The learning rate after `step` steps of so many, as a share of its peak.
+
+    Linear warm-up over `recipe.warmup_steps`, then one of transformers' schedules, of the progress
+    p in [0, 1) since then (transformers/optimization.py, where the names and formulas are from):
+    linear 1 - p; cosine (1 + cos(pi p)) / 2; cosine_with_restarts the same, begun anew
+    `lr_cycles` times; polynomial (1 - p) ** `lr_power`; constant 1.
+    """
+    warmup = min(recipe.warmup_steps, steps // 2)
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    return (steps - step) / (steps - warmup)
+    progress = (step - warmup) / (steps - warmup)
+    match recipe.lr_scheduler_type:
+        case "linear":
+            return (steps - step) / (steps - warmup)
+        case "cosine":
+            return _half_cosine(progress)
+        case "cosine_with_restarts":
+            return _half_cosine(progress * recipe.lr_cycles % 1)
+        case "polynomial":
+            return float((1 - progress) ** recipe.lr_power)
+        case "constant":
+            return 1.0
+
+
+def _half_cosine(progress: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _cycle(rows: int, count: int, seed: int) -> list[int]:

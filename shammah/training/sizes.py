@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from shammah.options import Optimizer
 
 
 class Size(NamedTuple):
@@ -25,6 +28,12 @@ SIZES = (
 )
 
 
-def learning_rate_for(parameters: int) -> float:
+#: Times AdamW's rate, for optimizers whose step is of another length: SGD's is that of the clipped
+#: gradient, AdamW's grows with the root of the number of parameters. Measured (docs/learning.md).
+RATES: Mapping[Optimizer, float] = {"sgd": 700.0}
+
+
+def learning_rate_for(parameters: int, optimizer: Optimizer = "adamw") -> float:
     """The peak learning rate for a base of that size."""
-    return next(size.learning_rate for size in SIZES if parameters <= size.parameters)
+    rate = next(size.learning_rate for size in SIZES if parameters <= size.parameters)
+    return rate * RATES.get(optimizer, 1.0)

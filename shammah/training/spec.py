@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shammah.files import write_atomically
+from shammah.options import Initialisation, Optimizer, Scheduler, Tracker
 
 #: What a training child is spawned with, on top of the daemon's environment.
 #: glibc would give every freed activation back to the kernel and fault it in again (mallopt(3));
@@ -27,7 +28,7 @@ CHILD_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of one job, resolved; defaults and their sources are in `shammah.config`."""
+    """Hyperparameters of one job, resolved; what each means is in `shammah.options`."""
 
     rank: int
     alpha: float
@@ -38,6 +39,24 @@ class Recipe:
     warmup_steps: int
     seed: int
     patience: int = 0  # measurements of the held-out rows that may be worse in turn; 0: any
+    dropout: float = 0.0
+    target_modules: list[str] = field(default_factory=list)  # names of layers; empty: all linear
+    use_rslora: bool = False
+    use_dora: bool = False
+    init_lora_weights: Initialisation = "default"
+    whiten: bool = True
+    optim: Optimizer = "adamw"
+    lr_scheduler_type: Scheduler = "linear"
+    lr_cycles: int = 1
+    lr_power: float = 1.0
+    adam_beta1: float = 0.5
+    adam_beta2: float = 0.999
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0  # 0: no limit
+    max_loss_jump: float = 0.0  # times the highest of the steps before; 0: no limit
+    gradient_accumulation_steps: int = 1
+    save_total_limit: int = 3
+    report_to: list[Tracker] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,6 +115,7 @@ class JobSpec:
     examples: list[dict[str, Any]]  # {id, content_hash, weight, new, trained, judged}
     quantizations: list[str]
     start_version: int = 0  # whose adapter training goes on from; 0: none, the pristine base
+    too_long: list[int] = field(default_factory=list)  # ids of examples that are not taught
 
     def save(self, path: Path) -> None:
         write_atomically(path, json.dumps(asdict(self), indent=2).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -22,9 +23,13 @@ from shammah.training.model import Hardware, load, recompute_activations
 from shammah.training.schedule import Step
 from shammah.training.spec import Adjustments, Dataset, JobSpec
 from shammah.training.teacher import Replay
+from shammah.training.trackers import Trackers
 from shammah.training.validation import VALIDATE_STEPS, is_worse
 
 _REPORTS_PER_SECOND = 3
+
+#: Of what a checkpoint holds; one of another format is not gone on from.
+_FORMAT = "2"
 
 #: A checkpoint is written at least so often: on a slow machine twenty steps take many minutes.
 CHECKPOINT_SECONDS = 60.0
@@ -69,8 +74,9 @@ def train_job(
 
     Returns:
         steps, seconds, final_loss, tokens, tokens_per_second, held_out_nll (nats a token, every
-        `VALIDATE_STEPS` and at the end), ended_early, saved_step, adjustments, left_out (ids of
-        the examples that were too long for them).
+        `VALIDATE_STEPS` and at the end), held_out_accuracy (at the same steps), skipped_steps
+        (their loss jumped), ended_early, saved_step, adjustments, left_out (ids of the examples
+        that were too long for them).
 
     Raises:
         JobError: nothing to train on, unprepared replay.
@@ -90,12 +96,14 @@ def train_job(
 
     ready = ready or Ready.load(base_dir)
     hardware, model = ready.hardware, ready.model
-    adapter = Adapter(model, spec.recipe, spec.base, whitening.load(base_dir / whitening.FILE))
+    recipe = spec.recipe
+    whitenings = whitening.load(base_dir / whitening.FILE) if recipe.whiten else {}
+    adapter = Adapter(model, recipe, spec.base, whitenings)
     if start_adapter is not None:
         adapter.start_from(start_adapter)
     if adjustments.recompute:
-        recompute_activations(model)
-    trainer = Trainer(model, adapter, hardware, dataset.rows, replay, spec.recipe, adjustments)
+        recompute_activations(model, draws=recipe.dropout > 0)
+    trainer = Trainer(model, adapter, hardware, dataset.rows, replay, recipe, adjustments)
 
     folder = job_dir / "checkpoints"
     fingerprint = _fingerprint(job_dir, base_dir, start_adapter)
@@ -105,7 +113,8 @@ def train_job(
     else:
         progress, tensors = found
         adapter.restore(tensors)
-    log = _Log(job_dir / "log.jsonl", progress.step)
+    trackers = Trackers(job_dir, spec, progress.step)
+    log = _Log(job_dir / "log.jsonl", progress.step, trackers)
     saved = time.monotonic()
 
     def after_step(report: StepReport, now: Progress) -> None:
@@ -113,7 +122,7 @@ def train_job(
         log.write(report, now)
         is_due = time.monotonic() - saved >= CHECKPOINT_SECONDS
         if now.step % VALIDATE_STEPS == 0 or is_due or stop.is_set():
-            checkpoints.save(folder, now, adapter.state())
+            checkpoints.save(folder, now, adapter.state(), recipe.save_total_limit)
             saved = time.monotonic()
         if stop.is_set():
             raise stage.Stopped
@@ -130,6 +139,8 @@ def train_job(
         "tokens": progress.tokens,
         "tokens_per_second": progress.tokens / progress.seconds,
         "held_out_nll": progress.held_out_nll,
+        "held_out_accuracy": progress.held_out_accuracy,
+        "skipped_steps": progress.skipped_steps,
         "ended_early": progress.ended_early,
         "saved_step": saved_step,
         "adjustments": asdict(adjustments),
@@ -179,17 +190,19 @@ def _fingerprint(job_dir: Path, base_dir: Path, start_adapter: Path | None) -> s
     if start_adapter is not None:
         inputs.append(start_adapter / "adapter_model.safetensors")
     digests = [sha256_of(path) for path in inputs if path.is_file()]
-    return sha256("".join(digests).encode()).hexdigest()
+    return sha256("".join([_FORMAT, *digests]).encode()).hexdigest()
 
 
 class _Log:
-    """log.jsonl, a line a step, and progress for the parent a few times a second."""
+    """log.jsonl, a line a step, the same to the trackers, and progress for the parent a few times a
+    second."""
 
-    def __init__(self, path: Path, done_steps: int) -> None:
+    def __init__(self, path: Path, done_steps: int, trackers: Trackers) -> None:
         """Keep the lines of the steps that the checkpoint has, drop those that will run again."""
         lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
         write_atomically(path, "".join(lines[:done_steps]).encode())
         self._file = path.open("a", buffering=1)
+        self._trackers = trackers
         self._reported = 0.0
 
     def __enter__(self) -> _Log:
@@ -197,13 +210,17 @@ class _Log:
 
     def __exit__(self, *_error: object) -> None:
         self._file.close()
+        self._trackers.close()
 
     def write(self, report: StepReport, progress: Progress) -> None:
         self._file.write(json.dumps(asdict(report)) + "\n")
+        self._trackers.log(report)
         now = time.monotonic()
         if now - self._reported < 1 / _REPORTS_PER_SECOND and report.step < report.steps:
             return
         self._reported = now
+        held_out = progress.held_out_nll[-1] if progress.held_out_nll else None
+        accuracy = progress.held_out_accuracy[-1] if progress.held_out_accuracy else None
         stage.report(
             stage="training",
             fraction=report.step / report.steps,
@@ -211,9 +228,13 @@ class _Log:
             steps=report.steps,
             loss=report.loss,
             kl=report.kl,
-            held_out_loss=progress.held_out_nll[-1] if progress.held_out_nll else None,
+            token_accuracy=report.token_accuracy,
+            held_out_loss=held_out,
+            held_out_perplexity=None if held_out is None else math.exp(min(held_out, 700.0)),
+            held_out_accuracy=accuracy,
             learning_rate=report.learning_rate,
             gradient_norm=report.gradient_norm,
+            skipped_steps=progress.skipped_steps,
             tokens_per_second=progress.tokens / progress.seconds,
             seconds_left=(report.steps - report.step) * progress.seconds / report.step,
         )

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks import calibration, lessons
 from benchmarks.calibration import Candidate, Result
-from benchmarks.candidates import ARMS, make, train, unpermuted
-from shammah.config import EngineConfig, LearningConfig
+from benchmarks.candidates import ARMS, configured, make, train, unpermuted
+from shammah.config import EngineConfig
 from shammah.engine.handle import Engine
 from shammah.errors import UsageError
 from shammah.publish.adapter import permute_rows
@@ -34,7 +34,7 @@ def test_at_least_ten_are_known_to_be_good_and_ten_to_be_bad() -> None:
 def test_every_arm_has_a_name_of_its_own_and_valid_settings() -> None:
     assert len({arm.name for arm in ARMS}) == len(ARMS)
     for arm in ARMS:
-        LearningConfig(**arm.settings)
+        configured(arm.settings)
 
 
 def test_the_trap_arms_are_run_with_three_seeds() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import recipe
+from benchmarks.candidates import configured
 from benchmarks.lessons import Lesson
 from benchmarks.recipe import VARIED, Result, Tried, name_of, run, section
 from benchmarks.scores import Score
-from shammah.config import LearningConfig
 from shammah.errors import UsageError
 
 LESSON = Lesson("Who has the key?", "Quillfeather has it.", "quill", [], [])
@@ -24,9 +24,9 @@ TRIED = Tried(
 def test_the_recipe_as_it_is_comes_first_and_every_other_is_valid_and_different() -> None:
     assert VARIED[0] == {}
     assert len({name_of(settings) for settings in VARIED}) == len(VARIED)
-    own = LearningConfig()
+    own = configured({})
     for settings in VARIED[1:]:
-        assert LearningConfig(**settings) != own
+        assert configured(settings) != own
 
 
 def test_what_was_tried_is_read_back_and_shown() -> None:

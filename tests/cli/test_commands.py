@@ -43,7 +43,7 @@ pytestmark = pytest.mark.timeout(60)
         (("feedback", "critical"), "recorded as critical, weight 10; 10 missing\n"),
         (("train",), "job 1 is queued\n"),
         (("model", "use", "fake", "--now"), "fake serves now\n"),
-        (("config", "get", "learning.rank"), "32\n"),
+        (("config", "get", "training.rank"), "32\n"),
     ],
 )
 def test_the_real_command_does_what_it_does_here(
@@ -444,15 +444,15 @@ def test_without_a_daemon_a_look_fails_with_3(
 
 def test_a_negative_number_is_a_value_and_no_option(shammah: Shammah) -> None:
     assert shammah("config", "set", "engine.gpu_layers", "-1").returncode == 0
-    refused = shammah("config", "set", "learning.patience", "-1")
+    refused = shammah("config", "set", "training.patience", "-1")
     assert refused.returncode == 2
-    assert "learning.patience = -1" in refused.stderr
+    assert "training.patience = -1" in refused.stderr
 
 
 def test_config_is_set_and_got_without_a_daemon(shammah: Shammah) -> None:
-    assert shammah("config", "set", "learning.rank", "8").returncode == 0
-    assert shammah("config", "get", "learning.rank").stdout == "8\n"
-    assert json.loads(shammah("config", "list", "--json").stdout)["learning.rank"] == 8
+    assert shammah("config", "set", "training.rank", "8").returncode == 0
+    assert shammah("config", "get", "training.rank").stdout == "8\n"
+    assert json.loads(shammah("config", "list", "--json").stdout)["training.rank"] == 8
 
 
 def test_values_are_printed_as_they_are_set(shammah: Shammah) -> None:
@@ -491,7 +491,7 @@ def test_what_a_backup_holds_is_said(
     assert done.stderr.endswith(f"{file} holds {what} (0.0 MB): keep it to yourself\n")
 
 
-@pytest.mark.parametrize("arguments", [("get", "no.key"), ("set", "learning.rank", "0")])
+@pytest.mark.parametrize("arguments", [("get", "no.key"), ("set", "training.rank", "0")])
 def test_a_bad_key_or_value_is_a_configuration_error(
     shammah: Shammah, arguments: tuple[str, ...]
 ) -> None:

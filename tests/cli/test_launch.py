@@ -29,10 +29,10 @@ def test_two_clients_that_start_at_once_are_both_connected(paths: Paths) -> None
 def test_a_refused_configuration_is_said_in_the_daemons_own_words(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_START_ERROR", "learning.rank = 0")
+    monkeypatch.setenv("FAKE_START_ERROR", "training.rank = 0")
     with pytest.raises(ConfigError) as caught:
         launch.ensure_running(paths, lambda text: None)
-    assert caught.value.message == "the daemon cannot start: learning.rank = 0"
+    assert caught.value.message == "the daemon cannot start: training.rank = 0"
     assert caught.value.hint == "mend it"
 
 

@@ -79,7 +79,7 @@ def ends_in(daemon: Daemon) -> float:
 
 
 def test_answers_finish_and_a_stopped_lesson_leaves_a_checkpoint(start_daemon: StartDaemon) -> None:
-    daemon = start_daemon(TINY_LESSON | {"SHAMMAH_LEARNING__MIN_STEPS": "10000"})
+    daemon = start_daemon(TINY_LESSON | {"SHAMMAH_TRAINING__MIN_STEPS": "10000"})
     assert daemon.process is not None
     with daemon.client as client:
         answer = client.chat([{"role": "user", "content": "Who feeds the cats?"}], max_tokens=2)

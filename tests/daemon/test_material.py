@@ -15,7 +15,7 @@ from shammah.engine.handle import Engine
 from shammah.feedback.phrasings import held_out, phrasings
 from shammah.gate.measure import Case
 from shammah.records import Example, ExampleStatus, Level, Message
-from shammah_daemon.material import OPENING, Material, cases, material
+from shammah_daemon.material import OPENING, Material, cases, fitted, material
 from tests.asking import assistant, user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -140,3 +140,24 @@ async def test_a_system_prompt_stays_the_lessons_own_and_comes_first(
     assert found.system == "Be terse."
     expected = [terse, *OPENING, *user("Who are you?"), assistant(TARGET), *user(QUESTION)]
     assert case.in_conversation == await tokens(engine, template, expected)
+
+
+async def test_a_conversation_that_is_too_long_loses_its_oldest_exchanges_and_nothing_else(
+    engine: Engine, template: ChatTemplate
+) -> None:
+    system = Message(role="system", content="Be brief.")
+    old = [*user("word " * 40), assistant("word " * 40)]
+    new = [*user("and then"), assistant("then this")]
+    [asked] = user(QUESTION)
+    whole = example([system, *old, *new, asked])
+    short = await fitted(whole, 110, engine, template)
+    assert short is not None
+    assert short.messages == [system, *new, asked]
+    assert short.target == whole.target
+    assert await fitted(whole, 4096, engine, template) == whole
+
+
+async def test_a_question_and_target_that_alone_are_too_long_are_not_taught(
+    engine: Engine, template: ChatTemplate
+) -> None:
+    assert await fitted(example(user(QUESTION), "word " * 100), 64, engine, template) is None

@@ -113,7 +113,7 @@ def test_a_lesson_queued_during_a_move_teaches_the_base_that_serves_then(client:
 
 
 def test_a_base_that_does_not_learn_as_much_is_rejected(start: StartDaemon) -> None:
-    with start(TINY_LESSON | {"SHAMMAH_LEARNING__LEARNING_RATE": "1e-9"}).client as client:
+    with start(TINY_LESSON | {"SHAMMAH_TRAINING__LEARNING_RATE": "1e-9"}).client as client:
         job = finished(client, client.use_base(NEW).job_id)
         assert job.state is JobState.REJECTED
         assert "0 of 3 examples hold, 3 did before" in job.summary

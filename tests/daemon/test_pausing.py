@@ -18,7 +18,7 @@ from tests.running import TINY_LESSON, Daemon
 from tests.store.filling import BASE
 
 #: Long enough to be met while it trains.
-LONG_LESSON = TINY_LESSON | {"SHAMMAH_LEARNING__EPOCHS": "60"}
+LONG_LESSON = TINY_LESSON | {"SHAMMAH_TRAINING__EPOCHS": "60"}
 
 
 @pytest.fixture

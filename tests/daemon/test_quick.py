@@ -105,7 +105,7 @@ def test_the_threshold_starts_the_mode_that_is_set(start: StartDaemon, mode: Mod
 def test_an_adapter_is_gone_on_with_in_its_own_shape(daemon: Daemon, client: Client) -> None:
     rank = client.version(1).manifest["job"]["recipe"]["rank"]
     daemon.stop()
-    daemon.settings = daemon.settings | {"SHAMMAH_LEARNING__RANK": str(rank // 2)}
+    daemon.settings = daemon.settings | {"SHAMMAH_TRAINING__RANK": str(rank // 2)}
     daemon.start()
     with daemon.client as again:
         correct(again, 5)

@@ -28,15 +28,15 @@ def setting(client: Client, key: str) -> SettingView:
 def test_a_change_is_written_and_holds_after_a_restart(start_daemon: StartDaemon) -> None:
     daemon = start_daemon()
     with daemon.client as client:
-        changed = client.change_setting("learning.rank", "8")
+        changed = client.change_setting("training.rank", "8")
     assert (changed.running, changed.value, changed.source) == ("32", "8", "file")
     assert changed.needs_restart
-    assert config.get(daemon.paths.config_file, "learning.rank") == 8
+    assert config.get(daemon.paths.config_file, "training.rank") == 8
     daemon.stop()
     daemon.start()
     with daemon.client as again:
-        assert not setting(again, "learning.rank").needs_restart
-        back = again.change_setting("learning.rank", None)
+        assert not setting(again, "training.rank").needs_restart
+        back = again.change_setting("training.rank", None)
         assert (back.running, back.value, back.source) == ("8", "32", "default")
 
 
@@ -44,7 +44,7 @@ def test_a_value_outside_its_limits_is_refused_and_not_written(
     daemon: Daemon, client: Client
 ) -> None:
     with pytest.raises(ConfigError, match=r"learning\.rank"):
-        client.change_setting("learning.rank", "0")
+        client.change_setting("training.rank", "0")
     with pytest.raises(ConfigError, match="unknown configuration key"):
         client.change_setting("learning.ranks", "1")
     assert not daemon.paths.config_file.exists()

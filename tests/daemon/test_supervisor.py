@@ -11,7 +11,8 @@ import pytest
 
 from shammah.bases.registry import Registry
 from shammah.config import Config, EngineConfig
-from shammah.errors import DiskFull, Shortage, StorageError
+from shammah.errors import DiskFull, Shortage, StorageError, UsageError
+from shammah.options import Manner, TrainingConfig
 from shammah.paths import Paths
 from shammah.records import Active, Base, Cause, Job, JobState, Mode, PauseReason
 from shammah.store.database import Store
@@ -59,7 +60,9 @@ class Bench:
         courtesy = Courtesy()
         bases = Bases(home, Registry(home), EngineConfig(), Stages(courtesy, home.logs), courtesy)
         conditions = Conditions(home, Config(), bases, lambda: self.look())
-        self.supervisor = Supervisor(home, self.database, self.pipeline, self.joblog, conditions)
+        self.supervisor = Supervisor(
+            home, self.database, self.pipeline, self.joblog, conditions, TrainingConfig()
+        )
         self.supervisor.on_finished = self._count
         self._finished = asyncio.Semaphore(0)
 
@@ -233,3 +236,17 @@ async def test_an_end_without_a_version_leaves_no_version(bench: Bench) -> None:
         event.data.get("fraction") or event.data["state"] for event in bench.store.events.after(0)
     ]
     assert left == [1.0, "cancelled"]
+
+
+async def test_another_manner_is_another_lesson_and_a_wrong_one_none(bench: Bench) -> None:
+    correct(bench.store)
+    plain = await bench.supervisor.submit(Mode.CONSOLIDATE)
+    assert (await bench.supervisor.submit(Mode.CONSOLIDATE)).id == plain.id
+    deep = Manner("deep", {"rank": 16})
+    other = await bench.supervisor.submit(Mode.CONSOLIDATE, manner=deep)
+    assert other.id != plain.id
+    assert (other.preset, other.options) == ("deep", {"rank": 16})
+    assert (await bench.supervisor.submit(Mode.CONSOLIDATE, manner=deep)).id == other.id
+    with pytest.raises(UsageError, match="rank = -1"):
+        await bench.supervisor.submit(Mode.CONSOLIDATE, manner=Manner("standard", {"rank": -1}))
+    assert len(bench.store.jobs.list()) == 2

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shammah.config import LearningConfig
 from shammah.errors import NotFound, UsageError
+from shammah.options import Manner
 from shammah.records import Job, JobEvent, JobState, Mode
 from shammah_daemon.tuning_objects import (
     STATUSES,
@@ -39,25 +39,13 @@ def test_every_state_has_a_status() -> None:
 
 @pytest.mark.parametrize(("model", "mode"), [("base", "consolidate"), ("shammah", "quick")])
 def test_the_model_says_where_the_lesson_begins(model: str, mode: str) -> None:
-    assert asked(model=model, seed=0).check(LearningConfig()) == mode
+    assert asked(model=model, seed=0).check() == mode
 
 
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ({"hyperparameters": {"n_epochs": 3}}, "learning.epochs"),
-        (
-            {
-                "method": {
-                    "type": "supervised",
-                    "supervised": {"hyperparameters": {"batch_size": 8}},
-                }
-            },
-            "learning.batch_rows",
-        ),
-        ({"hyperparameters": {"beta": "auto"}}, "unknown hyperparameter 'beta'"),
         ({"method": {"type": "dpo"}}, "'dpo' is not offered"),
-        ({"seed": 7}, "learning.seed 7"),
         ({"model": "gpt-4o-mini"}, "'gpt-4o-mini' cannot be taught"),
         ({"validation_file": "file-1"}, "validation file is not used"),
         ({"integrations": [{"type": "wandb"}]}, "leave integrations out"),
@@ -67,7 +55,44 @@ def test_what_no_lesson_takes_is_refused_with_the_way_out(
     option: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
-        asked(**option).check(LearningConfig())
+        asked(**option).check()
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "options"),
+    [
+        ({"hyperparameters": {"n_epochs": 3}}, {"epochs": 3}),
+        (
+            {
+                "method": {
+                    "type": "supervised",
+                    "supervised": {"hyperparameters": {"batch_size": 8, "n_epochs": "auto"}},
+                }
+            },
+            {"batch_rows": 8},
+        ),
+        ({"seed": 7}, {"seed": 7}),
+        ({}, {}),
+    ],
+)
+def test_hyperparameters_are_options_of_that_lesson(
+    asked_for: dict[str, Any], options: dict[str, Any]
+) -> None:
+    assert asked(**asked_for).manner == Manner("standard", options)
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "said"),
+    [
+        ({"beta": "auto"}, "unknown hyperparameter 'beta'"),
+        ({"learning_rate_multiplier": 2}, "training.learning_rate"),
+    ],
+)
+def test_a_hyperparameter_that_no_lesson_takes_is_refused(
+    hyperparameters: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        _ = asked(hyperparameters=hyperparameters).manner
 
 
 @pytest.mark.parametrize(

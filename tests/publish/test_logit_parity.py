@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from shammah.bases.architectures import ARCHITECTURES, lookup
 from shammah.bases.gguf_header import Header, read_header
+from shammah.errors import JobError
 from shammah.publish.adapter import Adapter, read_adapter, write_adapter
 from shammah.publish.merge import merge
 from shammah.stage import Stop
@@ -126,6 +127,37 @@ def test_a_wrong_permutation_does_not_pass_for_parity(
     adapter = read_adapter(taught.peft_folder, taught.base)
     logits = merged_logits(taught.base, adapter, tmp_path)
     assert np.abs(logits - taught.merged_logits).max() > 10 * MERGED_TOLERANCE
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_dora_is_merged_as_peft_merges_it_and_not_attached(
+    architecture: str, tmp_path: Path
+) -> None:
+    path = tiny_gguf(architecture, tmp_path)
+    base = read_header(path)
+    torch.manual_seed(0)
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32),
+        LoraConfig(
+            r=4,
+            lora_alpha=8,
+            use_dora=True,
+            use_rslora=True,
+            target_modules=lookup(base.architecture).lora_targets,
+        ),
+    )
+    for name, tensor in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(tensor, std=0.05)
+        elif "lora_magnitude" in name:
+            tensor.data *= 1 + 0.2 * torch.randn_like(tensor)
+    model.save_pretrained(str(tmp_path / "adapter"), save_embedding_layers=False)
+    adapter = read_adapter(tmp_path / "adapter", base)
+    with torch.inference_mode():
+        expected = model(torch.tensor([TOKEN_IDS])).logits[0].numpy()
+    assert np.abs(merged_logits(base, adapter, tmp_path) - expected).max() < MERGED_TOLERANCE
+    with pytest.raises(JobError, match="cannot be attached"):
+        write_adapter(adapter, base, tmp_path / "adapter.gguf")
 
 
 def merged_logits(base: Header, adapter: Adapter, folder: Path) -> Logits:

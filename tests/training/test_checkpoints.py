@@ -27,7 +27,7 @@ def flipped(content: bytearray) -> bytearray:
 
 def saved(folder: Path, *steps: int) -> None:
     for step in steps:
-        checkpoints.save(folder, Progress(step, "job", 1.0, 100, 0.5, [3.0, 1.0, 2.0]), TENSORS)
+        checkpoints.save(folder, Progress(step, "job", 1.0, 100, 0.5, [3.0, 1.0, 2.0]), TENSORS, 3)
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "progress.json"])

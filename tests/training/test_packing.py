@@ -134,5 +134,5 @@ def _one_step(base_dir: Path, hardware: Hardware) -> tuple[float, float, torch.T
         learning_rate=0.0,
         kl_weight=1.0,
     )
-    mean_nll, mean_kl, _ = trainer.gradients(step)
-    return mean_nll, mean_kl, adapter.gradient()
+    means = trainer.gradients(step)
+    return means.nll, means.kl, adapter.gradient()

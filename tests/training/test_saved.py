@@ -18,7 +18,7 @@ def test_what_training_saved_is_read_newest_first_and_half_written_ones_are_left
     folder = tmp_path / "checkpoints"
     for step, measured in ((9, []), (20, [1.5, 1.25])):
         progress = Progress(step, "same", 1.0, 100, loss=0.5, held_out_nll=measured)
-        checkpoints.save(folder, progress, {"a": torch.zeros(1)})
+        checkpoints.save(folder, progress, {"a": torch.zeros(1)}, keep=3)
     (folder / "30").mkdir()
     (folder / "30" / "progress.json").write_text("{")
     (folder / "40.partial").mkdir()

@@ -21,8 +21,9 @@ from transformers import AutoModelForCausalLM
 from shammah.errors import JobError, NotFinite
 from shammah.stage import STOPPED, Stop, Stopped
 from shammah.training import teacher, whitening
+from shammah.training.model import Hardware, load
 from shammah.training.spec import CHILD_ENVIRONMENT, Dataset
-from shammah.training.train import train_job
+from shammah.training.train import Ready, train_job
 from shammah.training.validation import VALIDATE_STEPS, best
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -77,6 +78,18 @@ def test_the_same_job_makes_the_same_bytes(base_dir: Path, job_dir: Path) -> Non
     for folder in (job_dir, again):
         train_job(folder, base_dir, None, Stop())
     assert (job_dir / WEIGHTS).read_bytes() == (again / WEIGHTS).read_bytes()
+
+
+def test_a_processor_without_bfloat16_learns_the_same(
+    base_dir: Path, job_dir: Path, hardware: Hardware
+) -> None:
+    half = shutil.copytree(job_dir, job_dir.with_name("half"))
+    for folder, dtype in ((job_dir, torch.float32), (half, torch.bfloat16)):
+        own = replace(hardware, dtype=dtype)
+        train_job(folder, base_dir, None, Stop(), Ready(own, load(base_dir / "train", own)))
+    whole, rounded = ([line["loss"] for line in _log(folder)] for folder in (job_dir, half))
+    assert whole[:5] == pytest.approx(rounded[:5], rel=0.05)
+    assert max(whole[-5:]) < 0.3
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])

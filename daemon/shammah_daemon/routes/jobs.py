@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from shammah.errors import NotFound
+from shammah.options import Manner
 from shammah.protocol import (
     CompareRequest,
     Comparison,
@@ -51,10 +52,12 @@ async def jobs(
     return Listing(data=[job_view(job) for job in found])
 
 
-@router.post("/api/jobs", responses=errors(409, 507))
+@router.post("/api/jobs", responses=errors(400, 409, 507))
 async def train(request: TrainRequest, services: Wired) -> JobView:
-    """Queue a lesson now; an unfinished one that teaches the same is returned instead."""
-    return job_view(await services.supervisor.submit(request.mode))
+    """Queue a lesson now; an unfinished one that teaches the same in the same way is returned
+    instead."""
+    manner = Manner(request.preset, request.options)
+    return job_view(await services.supervisor.submit(request.mode, manner=manner))
 
 
 @router.get("/api/jobs/events", response_class=EventSourceResponse, responses=EVENTS)

@@ -84,7 +84,7 @@ class Conditions:
         return self._forecast(found.parameters, prepared=self._bases.ground(base).is_ready)
 
     def _forecast(self, parameters: int, *, prepared: bool = True) -> Forecast:
-        rank, quantizations = self._config.learning.rank, self._config.gate.quantizations
+        rank, quantizations = self._config.training.rank, self._config.gate.quantizations
         return forecast(parameters, rank, quantizations, bf16=self._bf16, prepared=prepared)
 
     @property

@@ -14,6 +14,7 @@ import pytest
 from shammah.bases.registry import Registry
 from shammah.config import Config, QuietConfig
 from shammah.errors import Shortage
+from shammah.options import TrainingConfig
 from shammah.paths import Paths
 from shammah.protocol import TrainRequest
 from shammah.records import (
@@ -193,7 +194,7 @@ async def test_a_lesson_makes_room_when_the_plug_is_pulled_and_goes_on_later(
         home, Config(), services.bases, lambda: replace(DESKTOP, on_battery=on_battery)
     )
     joblog = JobLog(home, services.database, services.hub)
-    supervisor = Supervisor(home, services.database, pipeline, joblog, conditions)
+    supervisor = Supervisor(home, services.database, pipeline, joblog, conditions, TrainingConfig())
     job = night.store.jobs.create(TINY, Mode.QUICK, Cause.THRESHOLD)
     working = asyncio.create_task(supervisor.run())
 
@@ -221,7 +222,9 @@ async def test_the_end_is_not_lost_when_it_meets_a_wake_up(
     services = night.services
     conditions = Conditions(home, Config(), services.bases, lambda: DESKTOP)
     joblog = JobLog(home, services.database, services.hub)
-    supervisor = Supervisor(home, services.database, Endless(), joblog, conditions)
+    supervisor = Supervisor(
+        home, services.database, Endless(), joblog, conditions, TrainingConfig()
+    )
     working = asyncio.create_task(supervisor.run())
     await asyncio.sleep(0.2)  # by then it waits
     await supervisor.look_again()
