@@ -13,6 +13,7 @@ from huggingface_hub.errors import CacheNotFound, OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoSibling
 
 from shammah import __version__
+from shammah.errors import HubError
 from shammah.files import sha256_of
 from shammah.hub.reference import Found, HubFile, Reference, choose_gguf, choose_weights
 from shammah.hub.refusals import explaining
@@ -51,22 +52,36 @@ def _ask(reference: Reference, *, weights: bool) -> Found:
     info = hub.model_info(
         name, revision=reference.revision, files_metadata=True, timeout=ASK_SECONDS
     )
-    assert info.sha is not None
     chosen = _choose(reference, [_hub_file(s) for s in info.siblings or []], weights=weights)
+    commit = info.sha or ""
+    _require_hashes(name, commit, chosen)
     architecture = None
     if not weights:
-        told = hub.model_info(name, revision=info.sha, expand=["gguf"], timeout=ASK_SECONDS)
+        told = hub.model_info(name, revision=commit, expand=["gguf"], timeout=ASK_SECONDS)
         architecture = (told.gguf or {}).get("architecture")
     return Found(
         repository=name,
-        commit=info.sha,
-        files=[_with_cached(file, name, info.sha) for file in chosen],
+        commit=commit,
+        files=[_with_cached(file, name, commit) for file in chosen],
         architecture=architecture,
     )
 
 
 def _choose(reference: Reference, files: Sequence[HubFile], *, weights: bool) -> list[HubFile]:
     return choose_weights(reference, files) if weights else [choose_gguf(reference, files)]
+
+
+def _require_hashes(repository: str, commit: str, files: Sequence[HubFile]) -> None:
+    """They name files here: whatever answers must not choose other names."""
+    right = all(
+        _SHA256.fullmatch(file.sha256) if file.sha256 else _GIT_HASH.fullmatch(file.blob_id)
+        for file in files
+    )
+    if not right or not _GIT_HASH.fullmatch(commit):
+        raise HubError(
+            f"{constants.ENDPOINT} does not tell the hashes of {repository}",
+            hint="check HF_ENDPOINT: it must be a Hugging Face hub",
+        )
 
 
 def _hub_file(sibling: RepoSibling) -> HubFile:

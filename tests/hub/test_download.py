@@ -196,6 +196,14 @@ async def test_what_the_disk_cannot_hold_is_not_begun(fetch: Fetcher, hub: Hub) 
     assert hub.fetched() == []
 
 
+async def test_a_hub_cannot_choose_where_a_file_is_written(fetch: Fetcher, hub: Hub) -> None:
+    hub.commit("me/it", {NAME: CONTENT})
+    hub.claimed_sha256 = "../../escaped"
+    error = await fetch.refusal()
+    assert isinstance(error, HubError)
+    assert hub.fetched() == []
+
+
 async def test_offline_without_a_cached_file_names_the_variable(
     fetch: Fetcher, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
