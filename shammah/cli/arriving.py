@@ -49,6 +49,7 @@ def _bar(console: Console) -> Iterator[Callable[[AddBaseProgress], None]]:
         BarColumn,
         DownloadColumn,
         Progress,
+        TaskID,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
@@ -64,15 +65,21 @@ def _bar(console: Console) -> Iterator[Callable[[AddBaseProgress], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None, visible=False)
+        tasks: list[TaskID] = []
 
         def show(told: AddBaseProgress) -> None:
+            description = printable(f"{told.stage} {told.file}")
+            if not tasks:  # what was there before says nothing of the rate
+                tasks.append(
+                    progress.add_task(
+                        description, total=told.total_bytes, completed=told.done_bytes
+                    )
+                )
             progress.update(
-                task,
-                description=printable(f"{told.stage} {told.file}"),
+                tasks[0],
+                description=description,
                 completed=told.done_bytes,
                 total=told.total_bytes,
-                visible=True,
             )
 
         yield show

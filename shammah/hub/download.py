@@ -45,6 +45,10 @@ class Progress:
         self._told_at = 0.0
         self._file = ""
 
+    def skip(self, count: int) -> None:
+        """What is there already, and says nothing of the rate."""
+        self._done_bytes += count
+
     def begin(self, file: str) -> None:
         self._file = file
         self.tell("downloading")
@@ -83,12 +87,11 @@ def download(found: Found, folder: Path) -> None:
     missing = [file for file in found.files if not (folder / file.identity).exists()]
     require_space(folder, sum(file.size_bytes - _arrived(folder, file) for file in missing))
     progress = Progress(found.size_bytes)
-    for file in found.files:
+    progress.skip(sum(file.size_bytes for file in found.files if file not in missing))
+    for file in missing:
+        progress.skip(_arrived(folder, file))
         progress.begin(file.name)
-        if file in missing:
-            _obtain(found, file, folder, progress)
-        else:
-            progress.update(file.size_bytes)
+        _obtain(found, file, folder, progress)
 
 
 def _obtain(found: Found, file: HubFile, folder: Path, progress: Progress) -> None:
@@ -98,7 +101,6 @@ def _obtain(found: Found, file: HubFile, folder: Path, progress: Progress) -> No
             _take_from_cache(Path(file.cached), incomplete)
             progress.update(file.size_bytes)
         else:
-            progress.update(_arrived(folder, file))
             _fetch(found, file, incomplete, progress)
         progress.tell("verifying")
         _verify(found, file, incomplete)
