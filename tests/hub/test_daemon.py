@@ -40,35 +40,42 @@ def incomplete_bytes(daemon: Daemon) -> int:
     return sum(file.stat().st_size for file in (daemon.paths.bases / FOLDER).glob("*.incomplete"))
 
 
-def test_a_model_of_the_hub_is_fetched_served_brought_back_and_removed(
+def test_a_model_of_the_hub_is_fetched_through_every_interruption_and_served(
     hub: Hub, start_daemon: StartDaemon, other_tiny_base: Path
 ) -> None:
     content = other_tiny_base.read_bytes()
     commit = hub.commit("me/tiny", {FILE: content, "README.md": b"#"}, architecture="llama")
-    source = f"hf:me/tiny/{FILE}@{commit}"
     daemon = start_daemon()
+    _interrupt_with_ctrl_c(hub, daemon)
+    daemon = _kill_the_daemon_meanwhile(hub, daemon, start_daemon)
+
     done = shammah(daemon, "model", "add", "hf:me/tiny")
-    assert (done.returncode, done.stdout) == (
-        0,
-        f"{NAME} is added: 'shammah model use {NAME}' serves it\n",
-    ), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{NAME} is added: 'shammah model use {NAME}' serves it\n"
     assert f"downloading {FILE}" in done.stderr
     assert "(100%)" in done.stderr
-    shown = shammah(daemon, "model", "show", NAME)
-    assert source in shown.stdout
+    assert [one.start for one in hub.fetched()] == [0, 1 << 20, 2 << 20]
+
+    source = f"hf:me/tiny/{FILE}@{commit}"
+    assert source in shammah(daemon, "model", "show", NAME).stdout
     assert f"me/tiny@{commit[:7]}" in shammah(daemon, "model", "list").stdout
     again = shammah(daemon, "model", "add", "hf:me/tiny")
     assert again.returncode == 1
     assert "already" in again.stderr
-    file = daemon.paths.base(NAME) / FILE
     with daemon.client as client:
         assert client.use_base(NAME).source == source
         assert answered(client).shammah.base == NAME
         client.use_base(TINY)
-        file.unlink()  # as after a restore from a backup, which has no base's file
-        assert client.add_base(source, None, None).name == NAME
-        assert file.read_bytes() == content
-        assert list((daemon.paths.bases / FOLDER).iterdir()) == []
+
+    file = daemon.paths.base(NAME) / FILE
+    file.unlink()  # as after a restore from a backup, which has no base's file
+    told: list[AddBaseProgress] = []
+    with daemon.client as client:
+        assert client.add_base(source, None, None, told.append).name == NAME
+    assert told[-1].done_bytes == told[-1].total_bytes == len(content)
+    assert file.read_bytes() == content
+    assert list((daemon.paths.bases / FOLDER).iterdir()) == []
+
     daemon.stop()  # what it prepares in the background would be in the way
     daemon.start()
     with daemon.client as client:
@@ -76,17 +83,13 @@ def test_a_model_of_the_hub_is_fetched_served_brought_back_and_removed(
     assert not daemon.paths.base(NAME).exists()
 
 
-def test_what_ctrl_c_or_a_killed_daemon_leaves_is_gone_on_with(
-    hub: Hub, start_daemon: StartDaemon, other_tiny_base: Path
-) -> None:
-    content = other_tiny_base.read_bytes()
-    hub.commit("me/tiny", {FILE: content})
-    daemon = start_daemon()
+def _interrupt_with_ctrl_c(hub: Hub, daemon: Daemon) -> None:
+    """After one MiB, in a terminal."""
     hub.hold_after = 1 << 20
-    environment = daemon.environment | {"TERM": "xterm-256color", "COLUMNS": "120"}
     terminal = Terminal(
-        COMMAND[0], [*COMMAND[1:], "model", "add", "hf:me/tiny"], env=environment, timeout=60,
-        encoding="utf-8", dimensions=(24, 120),
+        COMMAND[0], [*COMMAND[1:], "model", "add", "hf:me/tiny"],
+        env=daemon.environment | {"TERM": "xterm-256color"}, timeout=60, encoding="utf-8",
+        dimensions=(24, 120),
     )  # fmt: skip
     wait_for(lambda: incomplete_bytes(daemon) == 1 << 20)
     terminal.expect_exact(f"downloading {FILE}")
@@ -97,6 +100,9 @@ def test_what_ctrl_c_or_a_killed_daemon_leaves_is_gone_on_with(
     assert terminal.exitstatus == 130
     wait_for(lambda: not daemon.children("shammah.hub"))
 
+
+def _kill_the_daemon_meanwhile(hub: Hub, daemon: Daemon, start_daemon: StartDaemon) -> Daemon:
+    """After one more; a new one."""
     hub.hold_after = 1 << 20
     with daemon.client as client:
         going_on = subprocess.Popen(
@@ -107,14 +113,7 @@ def test_what_ctrl_c_or_a_killed_daemon_leaves_is_gone_on_with(
         assert client.health().status == "ok"  # nothing waits for a download
     daemon.kill()
     assert going_on.wait(60) != 0
-
-    daemon = start_daemon()
-    told: list[AddBaseProgress] = []
-    with daemon.client as client:
-        added = client.add_base("hf:me/tiny", None, None, told.append)
-    assert [one.start for one in hub.fetched()] == [0, 1 << 20, 2 << 20]
-    assert Path(added.gguf).read_bytes() == content
-    assert told[-1].done_bytes == told[-1].total_bytes == len(content)
+    return start_daemon()
 
 
 def test_weights_of_the_hub_are_taken_and_an_unknown_architecture_costs_no_download(

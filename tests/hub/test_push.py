@@ -44,7 +44,9 @@ def adapter(tmp_path: Path, tiny_base: Path) -> Path:
 
 
 @pytest.fixture
-def login(monkeypatch: pytest.MonkeyPatch) -> None:
+def login(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user has a token of the hub."""
+    assert hub.url
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")  # else the library uploads to a Xet server only
 

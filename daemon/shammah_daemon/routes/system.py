@@ -161,8 +161,8 @@ async def _adding(request: AddBaseRequest, services: Services) -> AsyncGenerator
     work.add_done_callback(lambda _work: events.put_nowait(None))
     try:
         while (event := await events.get()) is not None:
-            yield event.model_dump_json(exclude_none=True)
-        yield AddBaseEvent(base=work.result()).model_dump_json(exclude_none=True)
+            yield event.model_dump_json(exclude={"base"})
+        yield AddBaseEvent(base=work.result()).model_dump_json(exclude={"progress"})
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
