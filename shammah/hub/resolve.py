@@ -13,7 +13,7 @@ from huggingface_hub.errors import CacheNotFound, OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoSibling
 
 from shammah import __version__
-from shammah.errors import HubError
+from shammah.errors import BaseModelError, HubError, NotFound
 from shammah.files import sha256_of
 from shammah.hub.reference import Found, HubFile, Reference, choose_gguf, choose_weights
 from shammah.hub.refusals import explaining
@@ -114,7 +114,10 @@ def _in_cache(reference: Reference, *, weights: bool) -> Found | None:
                     _cached_file(str(file.file_path.relative_to(revision.snapshot_path)), file)
                     for file in sorted(revision.files, key=lambda one: one.file_path)
                 ]
-                chosen = _choose(reference, files, weights=weights)
+                try:
+                    chosen = _choose(reference, files, weights=weights)
+                except (NotFound, BaseModelError):  # of the repository, or only of the cache?
+                    return None
                 return Found(reference.repository, revision.commit_hash, chosen)
     return None
 

@@ -207,7 +207,9 @@ async def test_a_hub_cannot_choose_where_a_file_is_written(fetch: Fetcher, hub: 
 async def test_offline_without_a_cached_file_names_the_variable(
     fetch: Fetcher, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.commit("me/it", {NAME: CONTENT})
+    hub.commit("me/it", {NAME: CONTENT, "README.md": b"#"})
+    _cache("me/it", "README.md")
+    hub.asked.clear()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     error = await fetch.refusal()
     assert "HF_HUB_OFFLINE" in error.message
