@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from shammah.errors import DaemonUnreachable, ShammahError, UsageError
 from shammah.place import Port
 from shammah.protocol import (
     SIZE_HEADER,
+    AddBaseEvent,
+    AddBaseProgress,
     AddBaseRequest,
     BackupRequest,
     BaseView,
@@ -49,6 +51,8 @@ from shammah.protocol import (
     LogTail,
     PruneReceipt,
     PruneRequest,
+    PushReceipt,
+    PushRequest,
     RenameRequest,
     RollbackRequest,
     SessionDetail,
@@ -302,6 +306,14 @@ class Client:
                 if event.data:
                     yield JobEvent.model_validate_json(event.data)
 
+    def push_version(
+        self, number: int, repository: str, *, public: bool = False, message: str | None = None
+    ) -> PushReceipt:
+        """Put a version's adapter into `hf:OWNER/NAME`, which is made if there is none."""
+        with _refusing():
+            request = PushRequest(repository=repository, public=public, message=message)
+        return self._call(PushReceipt, "POST", f"/api/versions/{number}/push", request)
+
     def versions(self) -> list[VersionView]:
         """Newest first; the last one is version 0, the base itself."""
         return self._list(VersionView, "/api/versions")
@@ -343,13 +355,31 @@ class Client:
     def bases(self) -> list[BaseView]:
         return self._list(BaseView, "/api/bases")
 
-    def add_base(self, path: Path, name: str | None, weights: Path | None) -> BaseView:
+    def add_base(
+        self,
+        path: Path | str,
+        name: str | None,
+        weights: Path | str | None,
+        on_progress: Callable[[AddBaseProgress], None] = lambda _progress: None,
+    ) -> BaseView:
+        """Check and register a base. A path, or as text a reference to the Hugging Face hub; what
+        is fetched from there is told as it arrives."""
         request = AddBaseRequest(
-            path=str(path.absolute()),
+            path=_absolute(path),
             name=name,
-            weights=str(weights.absolute()) if weights else None,
+            weights=_absolute(weights) if weights else None,
+            stream=True,
         )
-        return self._call(BaseView, "POST", "/api/bases", request)
+        with self._stream("POST", "/api/bases", request.model_dump()) as response:
+            for event in EventSource(response).iter_sse():
+                if event.data == "[DONE]":
+                    break
+                told = _event(AddBaseEvent, json.loads(event.data))
+                if told.base is not None:
+                    return told.base
+                if told.progress is not None:
+                    on_progress(told.progress)
+        raise ShammahError("the daemon ended the answer before the base was added")
 
     def use_base(self, name: str, *, now: bool = False) -> BaseView:
         """Serve `name`; where `job_id` is set, once that job has taught it what was taught."""
@@ -472,10 +502,24 @@ def _raise_for_error(response: httpx.Response) -> None:
     raise errors.by_name(raised.type)(raised.message, hint=raised.hint)
 
 
-def _chunk(data: dict[str, Any]) -> ChatChunk:
+def _absolute(place: Path | str) -> str:
+    return str(place.absolute()) if isinstance(place, Path) else place
+
+
+def _raise_if_error(data: dict[str, Any]) -> None:
+    """An error after the first event of a stream is its last one."""
     if "error" in data:
         raised = ErrorResponse.model_validate(data).error
         raise errors.by_name(raised.type)(raised.message, hint=raised.hint)
+
+
+def _event(model: type[Model], data: dict[str, Any]) -> Model:
+    _raise_if_error(data)
+    return model.model_validate(data)
+
+
+def _chunk(data: dict[str, Any]) -> ChatChunk:
+    _raise_if_error(data)
     choice = data["choices"][0] if data["choices"] else {}
     return ChatChunk(
         id=data["id"],

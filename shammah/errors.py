@@ -22,6 +22,7 @@ ShammahError
 ├── JobError                a stage of a job failed for a stated reason
 │   ├── NotFinite               a loss or a gradient is no number any more
 │   └── OutOfMemory             memory did not suffice for a stage
+├── HubError                the Hugging Face hub refuses, or cannot be reached   HTTP 502
 ├── Shortage                too little memory or disk for a job to begin   HTTP 507
 ├── StorageError            the home folder cannot be written              HTTP 507
 │   └── DiskFull                there is no space for it
@@ -172,6 +173,12 @@ class NotFinite(JobError):
 
 class OutOfMemory(JobError):
     """Memory did not suffice for a stage."""
+
+
+class HubError(ShammahError):
+    """The Hugging Face hub refuses, or cannot be reached."""
+
+    http_status = 502
 
 
 class Shortage(ShammahError):

@@ -410,6 +410,24 @@ class VoteRequest(BaseModel):
     better: Preference
 
 
+class PushRequest(BaseModel):
+    """POST /api/versions/{number}/push."""
+
+    repository: str  # hf:OWNER/NAME
+    public: bool = False
+    message: str | None = Field(None, min_length=1, max_length=500)  # of the commit
+
+
+class PushReceipt(BaseModel):
+    """Where a version's adapter is now."""
+
+    version: int
+    url: str
+    commit: str
+    private: bool
+    files: list[str]
+
+
 class ForgetRequest(BaseModel):
     """POST /api/examples/{id}/forget."""
 
@@ -464,11 +482,28 @@ class RollbackProposal(BaseModel):
 
 
 class AddBaseRequest(BaseModel):
-    """POST /api/bases."""
+    """POST /api/bases. `path` and `weights` may be references to the Hugging Face hub."""
 
     path: str
     name: str | None = None
     weights: str | None = None
+    stream: bool = False  # tell how far it is: AddBaseEvent after AddBaseEvent
+
+
+class AddBaseProgress(BaseModel):
+    """How far the files of a base have arrived."""
+
+    stage: Literal["downloading", "verifying"]
+    file: str
+    done_bytes: int
+    total_bytes: int
+
+
+class AddBaseEvent(BaseModel):
+    """One event of POST /api/bases with `stream`; the last one has the base."""
+
+    progress: AddBaseProgress | None = None
+    base: BaseView | None = None
 
 
 class UseBaseRequest(BaseModel):
@@ -489,6 +524,8 @@ class BaseView(BaseModel):
     gguf: str
     sha256: str
     weights: str | None
+    source: str | None = None  # hf:OWNER/NAME/FILE@COMMIT that it was fetched from
+    weights_source: str | None = None
     active: bool = False
     prepared: Literal["ready", "preparing", "no", "failed"] = "no"
     problem: str | None = None  # why it cannot be taught
@@ -678,5 +715,6 @@ class Health(BaseModel):
     version: str
 
 
+AddBaseEvent.model_rebuild()
 ShammahInfo.model_rebuild()
 ChatCompletion.model_rebuild()

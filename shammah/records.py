@@ -277,6 +277,8 @@ class Base:
     bos_token: str
     eos_token: str
     weights: str | None = None  # a Hugging Face folder given beside the GGUF
+    source: str | None = None  # hf:OWNER/NAME/FILE@COMMIT that the GGUF was fetched from
+    weights_source: str | None = None  # the same of the weights
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,11 @@ def help_seconds() -> float:
     ("module", "unwanted"),
     [
         ("shammah.client", {"torch", "llama_cpp", "textual", "prompt_toolkit"}),
-        ("shammah_daemon.__main__", {"torch", "transformers", "peft", "llama_cpp"}),
+        (
+            "shammah_daemon.__main__",
+            {"torch", "transformers", "peft", "llama_cpp", "huggingface_hub"},
+        ),
+        ("shammah.hub.download", {"torch", "transformers", "numpy"}),
         ("shammah.cli", {"typer"}),
         ("shammah.cli.commands", {"httpx", "pydantic", "rich", "prompt_toolkit", "numpy"}),
     ],

@@ -54,6 +54,7 @@ from shammah_daemon.naming import Naming
 from shammah_daemon.notices import Notices
 from shammah_daemon.pipeline import Pipeline
 from shammah_daemon.pruning import Pruning
+from shammah_daemon.pushing import Pushing
 from shammah_daemon.schedule.conditions import Conditions, snapshot
 from shammah_daemon.schedule.scheduler import Scheduler
 from shammah_daemon.services import Services
@@ -225,6 +226,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         conditions=conditions,
         scheduler=scheduler,
         pruning=pruning,
+        pushing=Pushing(paths, database, bases, stages),
         hardware=Hardware(lambda at: take(at, paths, gpus, role)),
         started=time.monotonic(),
     )

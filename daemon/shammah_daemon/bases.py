@@ -31,14 +31,16 @@ from shammah.engine.requests import ScoreRow
 from shammah.errors import BaseModelError, Conflict, ShammahError, StorageError, UsageError
 from shammah.files import write_atomically
 from shammah.gate.measure import Answered, Probe, answer, reference
+from shammah.hub.reference import Found
 from shammah.paths import Paths
 from shammah.protocol import AddBaseRequest
 from shammah.records import Base, Message
 from shammah.training.spec import Row, save_replay
 from shammah_daemon import artefacts
 from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.downloads import WEIGHTS, Downloads, Parts, Placed
 from shammah_daemon.schedule.forecast import first_lesson
-from shammah_daemon.stages import Stages
+from shammah_daemon.stages import Progress, Stages
 
 log = structlog.get_logger()
 
@@ -49,6 +51,10 @@ REPLAY_SLOTS = 8
 
 #: Target tokens of each held-out answer on which the judge measures KL.
 REFERENCE_TOKENS = 24
+
+
+async def ignore_progress(_fields: dict[str, Any]) -> None:
+    """Preparation shows as a state, not as a bar."""
 
 
 class Bases:
@@ -62,6 +68,8 @@ class Bases:
         stages: Stages,
         courtesy: Courtesy,
     ) -> None:
+        self._downloads = Downloads(paths, stages)
+        self._adding: dict[str, asyncio.Task[Base]] = {}
         self._paths = paths
         self._registry = registry
         self._config = config
@@ -83,8 +91,18 @@ class Bases:
             self._registry.save(base)
         return self._registry.get(embedded.NAME)
 
-    async def find_embedded(self) -> None:
-        """Where the embedded default lies now, if its package was moved or restored elsewhere."""
+    async def find_moved(self) -> None:
+        """Where bases lie now whose place was moved: the home, or the embedded one's package."""
+        await self._find_embedded()
+        self._downloads.prune()
+        for name in self._registry.names():
+            with contextlib.suppress(BaseModelError):  # who asks for it is told
+                base = self._registry.get(name)
+                moved = _within(base, self._paths.base(name))
+                if moved != base:
+                    self._registry.save(moved)
+
+    async def _find_embedded(self) -> None:
         if embedded.NAME not in self._registry.names():
             return
         base = self._registry.get(embedded.NAME)
@@ -102,35 +120,95 @@ class Bases:
         """Raises NotFound."""
         return self._registry.get(name)
 
-    async def add(self, request: AddBaseRequest) -> Base:
-        """Check a GGUF and register it.
+    async def add(self, request: AddBaseRequest, on_progress: Progress = ignore_progress) -> Base:
+        """Check a GGUF and register it; one on the Hugging Face hub is fetched first.
+
+        A base whose file from the hub has gone gets it again.
 
         Raises:
             BaseModelError: it cannot be served or taught; says why. Nothing is registered.
             Conflict: the name is taken.
+            NotFound, HubError: the hub does not have it, or cannot be asked.
         """
-        path = Path(request.path)
-        weights = Path(request.weights) if request.weights else None
-        name = name_for(path, request.name)
-        if name in self._registry.names():
+        parts = await self._downloads.find(request.path, request.weights)
+        name = name_for(parts.name, request.name)
+        lost = self._lost(name, parts)
+        if name in self._adding:
+            raise Conflict(f"{name!r} is being added already", hint="wait for it")
+        if name in self._registry.names() and lost is None:
             raise Conflict(f"there is a base called {name!r} already", hint="use --name")
-        await asyncio.to_thread(_check_file, path, weights)
-        _check_resources(path, self._paths)
+        if isinstance(parts.gguf, Found):
+            _check_found(parts.gguf, self._paths)
+        work = asyncio.create_task(
+            self._bring_back(lost, parts, on_progress)
+            if lost
+            else self._add(name, parts, on_progress)
+        )
+        self._adding[name] = work
         try:
-            async with self._engine(path, slots=REPLAY_SLOTS) as engine:
-                base = await _describe(name, path, engine)
-                ChatTemplate.of(base).render([Message(role="user", content="Hello")])
-                base = replace(base, weights=str(weights) if weights else None)
-                _check_memory(base)
-                self._registry.save(base)
-                await self._import_weights(base, engine)
-        except BaseException:
-            shutil.rmtree(self._paths.base(name), ignore_errors=True)
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if work.cancelled():
+                raise Conflict(
+                    f"the daemon is stopping: {name!r} is not added",
+                    hint="what was fetched is kept: the same command goes on with it",
+                ) from None
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
             raise
+        finally:
+            del self._adding[name]
+
+    async def _add(self, name: str, parts: Parts, on_progress: Progress) -> Base:
+        folder = self._paths.base(name)
+        try:
+            placed = await self._downloads.fetch(parts, folder, on_progress)
+            base = await self._register(name, placed, parts)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, BaseModelError):  # and would be one the next time
+                self._downloads.forget(parts)
+            raise
+        self._downloads.forget(parts)
         return base
 
+    async def _register(self, name: str, placed: Placed, parts: Parts) -> Base:
+        path, weights = placed.gguf, placed.weights
+        await asyncio.to_thread(_check_file, path, weights)
+        _check_resources(path.name, path.stat().st_size, self._paths)
+        async with self._engine(path, slots=REPLAY_SLOTS) as engine:
+            base = await _describe(name, path, engine)
+            ChatTemplate.of(base).render([Message(role="user", content="Hello")])
+            base = replace(
+                base,
+                weights=str(weights) if weights else None,
+                source=parts.source,
+                weights_source=parts.weights_source,
+            )
+            _check_memory(base)
+            self._registry.save(base)
+            await self._import_weights(base, engine)
+        return base
+
+    def _lost(self, name: str, parts: Parts) -> Base | None:
+        """The base of that name, if it is what `parts` are and its file is gone."""
+        if name not in self._registry.names():
+            return None
+        base = self._registry.get(name)
+        same = base.source is not None and base.source == parts.source
+        return base if same and not Path(base.gguf).exists() else None
+
+    async def _bring_back(self, base: Base, parts: Parts, on_progress: Progress) -> Base:
+        folder = self._paths.base(base.name)
+        placed = await self._downloads.fetch(parts, folder, on_progress)
+        await artefacts.check(placed.gguf, base.sha256)
+        self._downloads.forget(parts)
+        back = _within(base, folder)
+        self._registry.save(back)
+        return back
+
     def remove(self, name: str) -> None:
-        """Forget a base; its GGUF stays where it is."""
+        """Forget a base. A GGUF that was given by its path stays; one from the hub goes."""
         if name in self._groundworks and not self._groundworks[name].done():
             raise Conflict(f"the base {name!r} is being prepared", hint="try again in a minute")
         self._registry.remove(name)
@@ -173,9 +251,10 @@ class Bases:
         return task
 
     async def close(self) -> None:
-        for task in self._groundworks.values():
+        tasks = [*self._groundworks.values(), *self._adding.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._groundworks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _lay_ground(self, base: Base) -> None:
         ground = self.ground(base.name)
@@ -224,9 +303,7 @@ class Bases:
         """Run the prepare stage, and check that both sides see the same model."""
         ground = self.ground(base.name)
         checked = ground.probe.exists()
-        await self._stages.run(
-            ["shammah.training", "prepare", str(ground.folder)], _ignore_progress
-        )
+        await self._stages.run(["shammah.training", "prepare", str(ground.folder)], ignore_progress)
         if checked:
             return
         try:
@@ -337,27 +414,42 @@ def _check_memory(base: Base) -> None:
         )
 
 
-def _check_resources(path: Path, paths: Paths) -> None:
-    """A file that no memory or disk could hold is refused before it is loaded."""
-    size = path.stat().st_size
+def _check_found(found: Found, paths: Paths) -> None:
+    """What the hub tells of a file, before it is fetched."""
+    from shammah.bases.architectures import lookup
+
+    if found.architecture is not None:
+        lookup(found.architecture)
+    [file] = found.files
+    _check_resources(Path(file.name).name, file.size_bytes, paths)
+
+
+def _within(base: Base, folder: Path) -> Base:
+    """The base with what is in its own folder, and not where it was, found there."""
+    gguf, weights = folder / Path(base.gguf).name, folder / WEIGHTS
+    if base.source and not Path(base.gguf).exists() and gguf.is_file():
+        base = replace(base, gguf=str(gguf))
+    if base.weights_source and base.weights != str(weights) and weights.is_dir():
+        base = replace(base, weights=str(weights))
+    return base
+
+
+def _check_resources(name: str, size: int, paths: Paths) -> None:
+    """A file that no memory or disk could hold is refused before it is loaded or fetched."""
     total = psutil.virtual_memory().total
     if size > total:
         raise BaseModelError(
-            f"{path.name} takes {size / 1e9:.1f} GB, this machine has {total / 1e9:.0f} GB memory",
+            f"{name} takes {size / 1e9:.1f} GB, this machine has {total / 1e9:.0f} GB memory",
             hint="choose a smaller model",
         )
     # A 4-bit file holds about two parameters a byte.
     needed, free = first_lesson(2 * size).disk_bytes, shutil.disk_usage(paths.data_dir).free
     if needed > free:
         raise StorageError(
-            f"teaching {path.name} takes about {needed / 1e9:.1f} GB of disk, "
+            f"teaching {name} takes about {needed / 1e9:.1f} GB of disk, "
             f"{free / 1e9:.1f} GB are free under {paths.data_dir}",
             hint="free some space, or set SHAMMAH_HOME to a larger disk",
         )
-
-
-async def _ignore_progress(_fields: dict[str, Any]) -> None:
-    """Preparation shows as a state, not as a bar."""
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -41,6 +41,7 @@ _REASONS = {
     415: "A body of a kind that is not taken",
     422: "The request is not usable",
     429: "Too many wrong tokens; over TCP",
+    502: "The Hugging Face hub refuses, or cannot be reached",
     503: "No engine can answer",
     507: "The home folder cannot be written",
 }

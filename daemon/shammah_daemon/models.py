@@ -47,7 +47,7 @@ class Models:
 
     async def set_up(self) -> None:
         """Know what the pointer says; at the very first start, register the embedded base."""
-        await self._bases.find_embedded()
+        await self._bases.find_moved()
         if await self._database.run(lambda store: store.pointer.active()) is None:
             base = await self._bases.ensure_embedded()
             await self._database.run(lambda store: store.pointer.move(Active(base.name, 0)))

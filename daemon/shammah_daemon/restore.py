@@ -41,6 +41,9 @@ def main(arguments: list[str]) -> None:
             restore(paths, file, options.file.stat().st_size, force=options.force)
         for base in missing_bases(paths):
             print(f"the file of the base {base} is not on this machine", file=sys.stderr)
+            if source := Registry(paths).get(base).source:
+                again = f"shammah model add {source} --name {base}"
+                print(f"hint: '{again}' fetches it, then 'shammah daemon restart'", file=sys.stderr)
     except ShammahError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:

@@ -27,6 +27,7 @@ from shammah_daemon.models import Models
 from shammah_daemon.naming import Naming
 from shammah_daemon.notices import Notices
 from shammah_daemon.pruning import Pruning
+from shammah_daemon.pushing import Pushing
 from shammah_daemon.schedule.conditions import Conditions
 from shammah_daemon.schedule.scheduler import Scheduler
 from shammah_daemon.serving import Serving
@@ -68,6 +69,7 @@ class Services:
     conditions: Conditions
     scheduler: Scheduler
     pruning: Pruning
+    pushing: Pushing
     hardware: Hardware
     started: float  # time.monotonic()
 

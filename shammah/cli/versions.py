@@ -120,7 +120,7 @@ def prune(
         else:
             if not yes:
                 output.say(views.prune(found, done=False))
-                _confirm("Remove their files?")
+                _confirm("Remove their files?", "nothing is pruned", "add --yes, or --dry-run")
             found, done = client.prune_versions(keep), True
     if as_json:
         output.print_json(found)
@@ -128,11 +128,38 @@ def prune(
         print(views.prune(found, done=done))
 
 
-def _confirm(question: str) -> None:
+def _confirm(question: str, without: str, hint: str) -> None:
     """Raises UsageError where nobody can be asked, and typer.Abort where the answer is no."""
     if not sys.stdin.isatty():
-        raise UsageError("nothing is pruned without a word", hint="add --yes, or --dry-run")
+        raise UsageError(f"{without} without a word", hint=hint)
     typer.confirm(question, abort=True, err=True)
+
+
+@app.command()
+def push(
+    number: Annotated[int, typer.Argument(metavar="N", help="See 'shammah versions list'.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="hf:OWNER/NAME", help="Made if there is none.")
+    ],
+    public: Annotated[
+        bool, typer.Option("--public", help="Everybody may read it; else it is private.")
+    ] = False,
+    message: Annotated[str | None, typer.Option(help="Of the commit.", show_default=False)] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Put a version's adapter on the Hugging Face hub, with a model card."""
+    from shammah.repl import pushing
+
+    with running() as client:
+        if not yes:
+            output.say(pushing.before_push(client.version(number), repository, public=public))
+            _confirm("Push it?", "nothing is pushed", "add --yes")
+        receipt = client.push_version(number, repository, public=public, message=message)
+    if as_json:
+        output.print_json(receipt)
+    else:
+        print(pushing.pushed(receipt))
 
 
 @app.command()

@@ -299,7 +299,7 @@ def version(found: VersionView) -> str:
 
 def bases(found: list[BaseView]) -> Grid:
     return Grid(
-        headings=("", "name", "architecture", "parameters", "type", "size", "teachable"),
+        headings=("", "name", "architecture", "parameters", "type", "size", "teachable", "from"),
         rows=[
             (
                 "*" if base.active else "",
@@ -309,11 +309,37 @@ def bases(found: list[BaseView]) -> Grid:
                 base.quantization,
                 size(base.size_bytes),
                 one_line(base.problem) or base.prepared,
+                short_source(base.source) if base.source else "",
             )
             for base in found
         ],
         empty="no base models yet: 'shammah model add PATH.gguf' adds one",
     )
+
+
+def short_source(source: str) -> str:
+    """`OWNER/NAME@1a2b3c4` of a reference to a file at a whole commit."""
+    where, _, commit = source.removeprefix("hf:").partition("@")
+    return f"{'/'.join(where.split('/')[:2])}@{commit[:7]}"
+
+
+def base(found: BaseView) -> str:
+    """Everything that is known of one base."""
+    lines = _fields(
+        name=found.name + (" (serves)" if found.active else ""),
+        architecture=found.architecture,
+        parameters=f"{found.parameters / 1e6:.0f} M",
+        type=found.quantization,
+        size=size(found.size_bytes),
+        context=f"{found.context_tokens} tokens",
+        file=found.gguf,
+        sha256=found.sha256,
+        source=found.source,
+        weights=found.weights,
+        weights_source=found.weights_source,
+        teachable=one_line(found.problem) or found.prepared,
+    )
+    return printable("\n".join(lines))
 
 
 def use_of(base: BaseView) -> str:

@@ -373,6 +373,24 @@ def test_rollback_serves_the_version_before(shammah: Shammah) -> None:
     assert shammah("ask", "why?").stdout == "answer 0 to why?\n"
 
 
+def test_a_push_says_who_will_be_able_to_read_it_and_waits_for_a_word(shammah: Shammah) -> None:
+    shammah("train", "--wait")
+    for option, readers in ((), "only you"), (("--public",), "EVERYBODY"):
+        refused = shammah("versions", "push", "1", "hf:me/it", *option)
+        assert refused.returncode == 2
+        assert readers in refused.stderr
+        assert "hf:me/it" in refused.stderr
+        assert "nothing is pushed without a word" in refused.stderr
+
+
+def test_a_base_is_shown_with_what_is_known_of_it(shammah: Shammah) -> None:
+    shown = shammah("model", "show", "fake").stdout
+    assert "fake (serves)" in shown
+    assert "/fake.gguf" in shown
+    assert BaseView.model_validate_json(shammah("model", "show", "fake", "--json").stdout)
+    assert shammah("model", "show", "other").returncode == 1
+
+
 def test_versions_are_pruned_after_a_word(shammah: Shammah) -> None:
     for _ in range(2):
         shammah("train", "--wait")

@@ -112,7 +112,7 @@ async def test_the_embedded_model_is_found_where_its_package_lies_now(
         )
     )  # fmt: skip
     stages = Stages(courtesy, home.logs)
-    await Bases(home, registry, EngineConfig(), stages, courtesy).find_embedded()
+    await Bases(home, registry, EngineConfig(), stages, courtesy).find_moved()
     found = registry.get(embedded.NAME).gguf
     assert found == (str(package / "model.gguf") if same else "/gone/model.gguf")
 

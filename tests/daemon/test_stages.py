@@ -43,6 +43,8 @@ def work(stop):
         os._exit(3)
     if what == "talks":
         print("x" * 100, file=sys.stderr)
+    if what == "looks":
+        return {"offline": os.environ.get("HF_HUB_OFFLINE")}
     if what == "is asked":
         return {"asked": stage.receive(stop), "pid": os.getpid()}
     while what in ("waits", "ignores"):
@@ -68,8 +70,9 @@ class Run:
         self.stages = stages
         self._folder = folder
 
-    async def __call__(self, what: str) -> dict[str, Any]:
-        return await self.stages.run(["stage_program", what, str(self._folder)], self.record)
+    async def __call__(self, what: str, *, online: bool = False) -> dict[str, Any]:
+        arguments = ["stage_program", what, str(self._folder)]
+        return await self.stages.run(arguments, self.record, online=online)
 
     async def record(self, fields: dict[str, Any]) -> None:
         self.progress.append(fields)
@@ -116,6 +119,16 @@ async def test_a_bug_in_a_stage_is_named_and_its_traceback_kept(run: Run, tmp_pa
     with pytest.raises(ShammahError, match="ZeroDivisionError: division by zero"):
         await run("breaks")
     assert "Traceback" in (tmp_path / "stages.err").read_text()
+
+
+async def test_a_stage_is_offline_unless_it_is_there_to_ask_the_hub(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert (await run("looks"))["offline"] == "1"
+    assert (await run("looks", online=True))["offline"] is None
+    monkeypatch.setenv("HF_HUB_OFFLINE", "yes")
+    assert (await run("looks", online=True))["offline"] == "yes"
 
 
 async def test_a_full_disk_in_a_stage_is_a_storage_error(run: Run) -> None:

@@ -21,6 +21,8 @@ from shammah.protocol import (
     Listing,
     PruneReceipt,
     PruneRequest,
+    PushReceipt,
+    PushRequest,
     RollbackRequest,
     StepView,
     TrainRequest,
@@ -144,6 +146,13 @@ async def delete_version(number: Id, services: Wired) -> Response:
     """Remove a version that does not serve, with its files."""
     await services.models.delete_version(number)
     return Response(status_code=204)
+
+
+@router.post("/api/versions/{number}/push", responses=errors(404, 409, 502, 507))
+async def push(number: Id, request: PushRequest, services: Wired) -> PushReceipt:
+    """Put a version's adapter into a repository on the Hugging Face hub, a private one by
+    default; it is made if there is none."""
+    return await services.pushing.push_version(number, request)
 
 
 @router.post("/api/versions/rollback", responses=errors(404, 409, 503, 507))

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from sse_starlette import EventSourceResponse
 
 from shammah import __version__
 from shammah.errors import NotFound
 from shammah.protocol import (
+    AddBaseEvent,
+    AddBaseProgress,
     AddBaseRequest,
     BaseView,
     DiskView,
@@ -28,14 +33,17 @@ from shammah.records import Active, Base, ExampleStatus, Job
 from shammah.store.database import Store
 from shammah_daemon import disk
 from shammah_daemon.aftercare import proposal
-from shammah_daemon.document import errors, raw
+from shammah_daemon.bases import ignore_progress
+from shammah_daemon.document import STREAM, errors, raw
 from shammah_daemon.forgetting import unlearned
 from shammah_daemon.inbox import count
 from shammah_daemon.learning import fresh_count, waiting_count
 from shammah_daemon.metrics import Snapshot
 from shammah_daemon.routes.jobs import job_view
+from shammah_daemon.routes.replies import sse, unless_gone
 from shammah_daemon.schedule.forecast import shortage
 from shammah_daemon.services import Services, Wired
+from shammah_daemon.stages import Progress
 
 router = APIRouter(tags=["system"])
 
@@ -119,13 +127,45 @@ async def bases(services: Wired) -> Listing[BaseView]:
     return Listing(data=[_base_view(base, services, active) for base in found])
 
 
-@router.post("/api/bases", responses=errors(409, 503, 507))
-async def add_base(request: AddBaseRequest, services: Wired) -> BaseView:
-    """Check a GGUF and register it; what it needs to be taught is made in the background."""
-    base = await services.bases.add(request)
+@router.post(
+    "/api/bases", response_model=BaseView, responses=STREAM | errors(404, 409, 502, 503, 507)
+)
+async def add_base(
+    request: AddBaseRequest, services: Wired, http: Request
+) -> BaseView | EventSourceResponse:
+    """Check a GGUF and register it; what it needs to be taught is made in the background.
+
+    `hf:OWNER/NAME` is fetched from the Hugging Face hub first. Who closes the connection ends that;
+    the same request goes on with what has arrived."""
+    if request.stream:
+        return sse(_adding(request, services))
+    return await unless_gone(http, _added(request, services, ignore_progress))
+
+
+async def _added(request: AddBaseRequest, services: Services, on_progress: Progress) -> BaseView:
+    base = await services.bases.add(request, on_progress)
     services.bases.begin_groundwork(base)
     active = await services.database.run(lambda store: store.pointer.active())
     return _base_view(base, services, active)
+
+
+async def _adding(request: AddBaseRequest, services: Services) -> AsyncGenerator[str, None]:
+    """`AddBaseEvent`s as JSON text."""
+    events: asyncio.Queue[AddBaseEvent | None] = asyncio.Queue()
+
+    async def tell(fields: dict[str, Any]) -> None:
+        if "done_bytes" in fields:
+            events.put_nowait(AddBaseEvent(progress=AddBaseProgress(**fields)))
+
+    work = asyncio.create_task(_added(request, services, tell))
+    work.add_done_callback(lambda _work: events.put_nowait(None))
+    try:
+        while (event := await events.get()) is not None:
+            yield event.model_dump_json(exclude={"base"})
+        yield AddBaseEvent(base=work.result()).model_dump_json(exclude={"progress"})
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
 
 
 @router.post("/api/bases/{name}/use", responses=errors(404, 409, 503, 507))
@@ -139,7 +179,7 @@ async def use_base(name: str, services: Wired, request: UseBaseRequest | None = 
 
 @router.delete("/api/bases/{name}", status_code=204, responses=errors(404, 409, 507))
 async def remove_base(name: str, services: Wired) -> Response:
-    """Forget a base; its GGUF stays where it is."""
+    """Forget a base. A GGUF that was given by its path stays; one from the hub goes."""
     await services.models.remove_base(name)
     return Response(status_code=204)
 
