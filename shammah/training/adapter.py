@@ -16,12 +16,10 @@ from transformers import PreTrainedModel
 
 from shammah.errors import JobError, NotFinite
 from shammah.training.lora_linear import adapted, fuse, matrices
-from shammah.training.model import SHARED_INPUTS
+from shammah.training.model import linear_layers
 from shammah.training.spec import Recipe
 from shammah.training.whitening import Whitening
 
-#: Every linear layer of a llama or qwen2 block (QLoRA, arXiv:2305.14314, section 4).
-TARGET_MODULES = [name for group in SHARED_INPUTS for name in group]
 WEIGHTS = "adapter_model.safetensors"
 _MAX_GRADIENT_NORM = 1.0
 
@@ -31,7 +29,8 @@ _BETAS = (0.5, 0.999)
 
 
 class Adapter:
-    """LoRA on every linear layer of `model`, trained through one flat fp32 master copy.
+    """LoRA on every linear layer of `model`'s blocks (QLoRA, arXiv:2305.14314, section 4), trained
+    through one flat fp32 master copy.
 
     All adapter tensors are views of one buffer, and so are their gradients: the optimizer's step
     is then a few operations over one tensor instead of hundreds of small ones. The matrices A of
@@ -50,7 +49,7 @@ class Adapter:
         config = LoraConfig(
             r=recipe.rank,
             lora_alpha=recipe.alpha,
-            target_modules=TARGET_MODULES,
+            target_modules=linear_layers(model),
             task_type="CAUSAL_LM",
         )
         self._peft = get_peft_model(model, config, autocast_adapter_dtype=False)
