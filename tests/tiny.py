@@ -27,7 +27,12 @@ KV_HEADS = 2  # fewer than HEADS: q and k are permuted differently
 FEED_FORWARD = 160
 CONTEXT_TOKENS = 2048
 
-_TYPES = {str: GGUFValueType.STRING, bool: GGUFValueType.BOOL, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32}
+_TYPES = {
+    str: GGUFValueType.STRING,
+    bool: GGUFValueType.BOOL,
+    int: GGUFValueType.UINT32,
+    float: GGUFValueType.FLOAT32,
+}
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,9 @@ def _tensors(family: Family, vocabulary_size: int, seed: int) -> dict[str, NDArr
 
     def vector(size: int, mean: float) -> NDArray[np.float32]:
         values = np.float32(mean) + rng.standard_normal(size, np.float32) / np.float32(10)
-        return np.round(values * 128) / 128  # exact in bfloat16, also less 1
+        return (values * 128).round().astype(np.float32) / np.float32(
+            128
+        )  # exact in bfloat16, also less 1
 
     q_size, kv_size = HEADS * family.head_size, KV_HEADS * family.head_size
     tensors = {"token_embd.weight": 2 * matrix(vocabulary_size, HIDDEN)}

@@ -25,7 +25,7 @@ def read_config(gguf: Path) -> PretrainedConfig:
         BaseModelError: no GGUF file, or no architecture of ours.
         OSError, ValueError, LookupError, TypeError, RuntimeError: transformers' own.
     """
-    config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    config: PretrainedConfig = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
     header = read_header(gguf)
     for name, value in lookup(header.architecture).settings(header).items():
         setattr(config, name, value)

@@ -189,14 +189,13 @@ def _layout(
             places[:, None] >= places[: len(queried)], 0
         )
     sizes = torch.tensor([len(queried) for queried in own])
-    before = torch.tensor([len(seen) for seen in keys]) - sizes
     present = places < sizes[:, None]
     return Layout(
         pieces=len(pieces),
         queries=pad_sequence(own, batch_first=True).flatten().to(device),
         keys=pad_sequence(keys, batch_first=True).flatten().to(device),
         back=(torch.arange(len(pieces))[:, None] * longest + places)[present].to(device),
-        before=before.to(device),
+        before=(torch.tensor([len(seen) for seen in keys]) - sizes).to(device),
         bias=bias[:, None].to(device),
     )
 

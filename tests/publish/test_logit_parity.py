@@ -12,16 +12,16 @@ import torch
 from gguf import GGMLQuantizationType
 from llama_cpp import Llama
 from numpy.typing import NDArray
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from shammah.bases.architectures import ARCHITECTURES, lookup
+from shammah.bases.architectures import ARCHITECTURES
 from shammah.bases.gguf_header import Header, read_header
 from shammah.publish.adapter import Adapter, read_adapter, write_adapter
 from shammah.publish.merge import merge
 from shammah.stage import Stop
 from shammah.training import weights
-from shammah.training.model import Hardware, load
+from shammah.training.model import Hardware, linear_layers, load
 from tests.publish.adapters import random_tensors, write_peft
 from tests.tiny import FAMILIES, base_record, embedded_gguf, tiny_gguf
 
@@ -72,16 +72,17 @@ def taught(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         model = load(folder / "train", hardware)
     base = read_header(path)
     torch.manual_seed(0)
-    config = LoraConfig(r=8, lora_alpha=16, target_modules=lookup(base.architecture).lora_targets)
-    model = get_peft_model(model, config)
-    for name, tensor in model.named_parameters():
+    config = LoraConfig(r=8, lora_alpha=16, target_modules=linear_layers(model))
+    adapter: PeftModel = get_peft_model(model, config)
+    for name, tensor in adapter.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(tensor, std=0.05)
-    model.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
+    adapter.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
     with torch.inference_mode():
-        with model.disable_adapter():
-            base_logits = model(torch.tensor([TOKEN_IDS])).logits[0].numpy()
-        merged_logits = model.merge_and_unload()(torch.tensor([TOKEN_IDS])).logits[0].numpy()
+        with adapter.disable_adapter():
+            base_logits = adapter(torch.tensor([TOKEN_IDS])).logits[0].numpy()
+        adapter.merge_adapter()
+        merged_logits = adapter(torch.tensor([TOKEN_IDS])).logits[0].numpy()
     return Taught(base, folder / "adapter", base_logits, merged_logits)
 
 
