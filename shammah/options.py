@@ -61,6 +61,8 @@ class TrainingConfig(BaseModel):
     lr_cycles: int = Field(3, ge=1, le=100, description="falls of cosine_with_restarts")
     lr_power: float = Field(2.0, gt=0, le=10, description="exponent of polynomial")
     warmup_steps: int = Field(5, ge=0, description="steps until the peak learning rate")
+    # With the usual 0.9, what a step learned of its replay rows goes on to be added in the ten
+    # steps after it, which do not see them (docs/learning.md).
     adam_beta1: float = Field(
         0.5, ge=0, lt=1, description="decay of the first moment; momentum of sgd"
     )

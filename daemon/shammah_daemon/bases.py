@@ -382,7 +382,7 @@ def load_reference(path: Path) -> list[Probe]:
 
 def _check_file(path: Path, weights: Path | None) -> None:
     """Everything that the header tells. Imported here: numpy is heavy, and rarely needed."""
-    from shammah.bases.architectures import lookup
+    from shammah.bases.architectures import check_teachable
     from shammah.bases.gguf_header import read_header
 
     if not path.is_file():
@@ -399,8 +399,8 @@ def _check_file(path: Path, weights: Path | None) -> None:
             hint="use a folder with *.safetensors, or leave --weights out",
         )
     header = read_header(path)
-    lookup(header.architecture)
     header.check_complete()
+    check_teachable(header, with_weights=weights is not None)
 
 
 def _check_memory(base: Base) -> None:

@@ -110,6 +110,17 @@ class Header:
             raise BaseModelError(f"{self.path} has no whole number {self.architecture}.{key}")
         return value
 
+    def number(self, key: str, default: float) -> float:
+        """The number at `<architecture>.<key>`, or `default` where it is not given.
+
+        Raises:
+            BaseModelError: a field of another kind.
+        """
+        value = self.fields.get(f"{self.architecture}.{key}", default)
+        if not isinstance(value, int | float):
+            raise BaseModelError(f"{self.path} has no number at {self.architecture}.{key}")
+        return float(value)
+
     def row_sizes(self) -> list[int]:
         """The different row sizes of the tensors of two and more dimensions, ascending."""
         return sorted({t.row_size for t in self.tensors.values() if len(t.shape) > 1})

@@ -19,12 +19,10 @@ from shammah.errors import JobError, NotFinite
 from shammah.training import optimizers
 from shammah.training.lora_linear import adapted, fuse, magnitude, matrices
 from shammah.training.magnitudes import Lengths
-from shammah.training.model import SHARED_INPUTS
+from shammah.training.model import linear_layers
 from shammah.training.spec import Recipe
 from shammah.training.whitening import Whitening
 
-#: Every linear layer of a block (QLoRA, arXiv:2305.14314, section 4).
-TARGET_MODULES = [name for group in SHARED_INPUTS for name in group]
 WEIGHTS = "adapter_model.safetensors"
 
 _MASTERS = "masters"
@@ -213,15 +211,11 @@ class Adapter:
 
 def _config(model: PreTrainedModel, recipe: Recipe) -> LoraConfig:
     """PEFT's, of the recipe."""
-    linear = [
-        name.rpartition(".")[2]
-        for name, layer in model.named_modules()
-        if isinstance(layer, torch.nn.Linear) and name.rpartition(".")[2] in TARGET_MODULES
-    ]
+    linear = linear_layers(model)
     if unknown := sorted(set(recipe.target_modules) - set(linear)):
         raise JobError(
             f"the base has no linear layers called {', '.join(unknown)}",
-            hint="training.target_modules may name " + ", ".join(dict.fromkeys(linear)),
+            hint="training.target_modules may name " + ", ".join(linear),
         )
     if recipe.init_lora_weights == "orthogonal" and recipe.rank % 2:
         raise JobError(
@@ -232,7 +226,7 @@ def _config(model: PreTrainedModel, recipe: Recipe) -> LoraConfig:
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
-        target_modules=recipe.target_modules or list(dict.fromkeys(linear)),
+        target_modules=recipe.target_modules or linear,
         use_rslora=recipe.use_rslora,
         use_dora=recipe.use_dora,
         init_lora_weights=(

@@ -15,15 +15,17 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedModel
 
 from shammah.errors import BaseModelError
-from shammah.training.packing import Layout, Pack
+from shammah.training.packing import Layout, Pack, unpacked
 
 PACKED_ATTENTION = "shammah_packed"
 
-#: The linear layers of a llama or qwen2 block, those that read the same input together.
+#: The linear layers of a block, those that read the same input together; some families fuse them.
 SHARED_INPUTS = (
     ("q_proj", "k_proj", "v_proj"),
+    ("qkv_proj",),
     ("o_proj",),
     ("gate_proj", "up_proj"),
+    ("gate_up_proj",),
     ("down_proj",),
 )
 
@@ -80,6 +82,12 @@ def load(folder: Path, hardware: Hardware) -> PreTrainedModel:
     return model
 
 
+def linear_layers(model: PreTrainedModel) -> list[str]:
+    """The names of the linear layers of its blocks, in the order of `SHARED_INPUTS`."""
+    found = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    return [name for group in SHARED_INPUTS for name in group if name in found]
+
+
 def recompute_activations(model: PreTrainedModel, *, draws: bool = False) -> None:
     """Keep only what goes into each block and compute the rest again in the backward pass (Chen et
     al., arXiv:1604.06174): a third more work, a fraction of the memory, the same gradient.
@@ -100,8 +108,14 @@ def target_logits(model: PreTrainedModel, batch: Pack) -> torch.Tensor:
     hidden: torch.Tensor = body(
         input_ids=batch.ids, position_ids=batch.positions, use_cache=False, layout=batch.layout
     ).last_hidden_state
-    logits: torch.Tensor = head(hidden[0].index_select(0, batch.predictors))
-    return logits.float()
+    logits: torch.Tensor = head(hidden[0].index_select(0, batch.predictors)).float()
+    cap: float | None = getattr(model.config, "final_logit_softcapping", None)
+    return logits if cap is None else _capped(logits, cap)
+
+
+def _capped(scores: torch.Tensor, cap: float) -> torch.Tensor:
+    """Soft capping into (-cap, cap) (Gemma 2, arXiv:2408.00118, section 2)."""
+    return torch.tanh(scores / cap) * cap
 
 
 def _packed_attention(
@@ -112,6 +126,8 @@ def _packed_attention(
     attention_mask: torch.Tensor | None,
     scaling: float,
     layout: Layout | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
     **_unused: Any,
 ) -> tuple[torch.Tensor, None]:
     """Grouped-query attention of each piece of a pack to what it sees.
@@ -119,12 +135,15 @@ def _packed_attention(
     query [1, H, T, D], key and value [1, G, T, D] with H a multiple of G. Batched matrix products
     over the unfolded pieces are six times faster on a CPU than one masked T x T attention: most of
     that square is masked.
+
+    Args:
+        sliding_window: how many of the last keys a query sees, its own included; None: all.
+        softcap: of the scaled scores.
     """
     if layout is None:
-        single = functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=True
-        )
-        return single.transpose(1, 2), None
+        if softcap is None:
+            return _causal(query, key, value, scaling, sliding_window), None
+        layout = unpacked(query.shape[2], query.dtype, query.device)
     heads, groups, size = query.shape[1], key.shape[1], query.shape[3]
     rows, shared = layout.pieces, heads // groups
     length, keys = layout.bias.shape[2:]
@@ -135,9 +154,37 @@ def _packed_attention(
     scores = q.reshape(rows * groups, shared * length, size) @ k.permute(0, 2, 3, 1).reshape(
         rows * groups, size, keys
     )
-    weights = (scores.view(rows, heads, length, keys) + layout.bias).softmax(-1)
+    if softcap is not None:
+        scores = _capped(scores, softcap)
+    bias = layout.within(sliding_window)
+    weights = (scores.view(rows, heads, length, keys) + bias).softmax(-1)
     mixed = weights.view(rows * groups, shared * length, keys) @ v.transpose(1, 2).reshape(
         rows * groups, keys, size
     )
     mixed = mixed.view(rows, groups, shared, length, size).permute(0, 3, 1, 2, 4)
     return mixed.reshape(rows * length, heads, size).index_select(0, layout.back)[None], None
+
+
+def _causal(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float,
+    window: int | None,
+) -> torch.Tensor:
+    """Of one row [1, H, T, D]; returns [1, T, H, D]."""
+    length = query.shape[2]
+    seen = None
+    if window is not None and length > window:
+        seen = torch.ones(length, length, dtype=torch.bool, device=query.device)
+        seen = seen.tril().triu(1 - window)
+    attended = functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=seen,
+        is_causal=seen is None,
+        scale=scaling,
+        enable_gqa=True,
+    )
+    return attended.transpose(1, 2)

@@ -37,7 +37,17 @@ class Layout:
     queries: torch.Tensor  # [R * L] packed index of every query, padding included
     keys: torch.Tensor  # [R * K] packed index of every key
     back: torch.Tensor  # [T] where each packed token lies among the queries
+    before: torch.Tensor  # [R] how many keys come before a piece's own
     bias: torch.Tensor  # [R, 1, L, K], 0 where a query sees a key, very negative elsewhere
+
+    def within(self, window: int | None) -> torch.Tensor:
+        """`bias` where a query sees the last `window` keys only, its own included."""
+        length, keys = self.bias.shape[2:]
+        if window is None or keys <= window:
+            return self.bias
+        places = self.before[:, None] + torch.arange(length, device=self.bias.device)
+        distance = places[:, None, :, None] - torch.arange(keys, device=self.bias.device)
+        return self.bias.masked_fill(distance >= window, torch.finfo(self.bias.dtype).min / 2)
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Pack:
 
     ids: torch.Tensor  # [1, T]
     positions: torch.Tensor  # [1, T]
-    layout: Layout | None  # None: one row, plain causal attention
+    layout: Layout | None  # None: one row
     predictors: torch.Tensor  # [N] packed index whose output predicts the target
     targets: torch.Tensor  # [N], in the order of the rows
 
@@ -83,6 +93,11 @@ def pack(
         predictors=torch.tensor(predictors, device=device),
         targets=torch.tensor(targets, device=device),
     )
+
+
+def unpacked(length: int, dtype: torch.dtype, device: torch.device) -> Layout:
+    """The layout of one row."""
+    return _layout([_Piece([0] * length, [], [])], [0], dtype, device)
 
 
 def shared_prefix(conversations: Sequence[Conversation]) -> int:
@@ -180,6 +195,7 @@ def _layout(
         queries=pad_sequence(own, batch_first=True).flatten().to(device),
         keys=pad_sequence(keys, batch_first=True).flatten().to(device),
         back=(torch.arange(len(pieces))[:, None] * longest + places)[present].to(device),
+        before=(torch.tensor([len(seen) for seen in keys]) - sizes).to(device),
         bias=bias[:, None].to(device),
     )
 

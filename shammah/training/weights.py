@@ -13,9 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 
+from shammah.bases.architectures import lookup
 from shammah.errors import BaseModelError
 from shammah.files import building
 from shammah.records import Base
+from shammah.training.gguf_config import read_config
 
 _FILE = "model.safetensors"
 
@@ -24,7 +26,7 @@ def prepare(base: Base, folder: Path) -> bool:
     """Make `folder` (safetensors, config, tokenizer) from `base`; False if it was there already.
 
     Raises:
-        BaseModelError: transformers cannot read the base.
+        BaseModelError: transformers cannot read the base, or it is not of the GGUF's architecture.
         StorageError: no room for the folder.
     """
     if _is_current(base, folder):
@@ -34,6 +36,7 @@ def prepare(base: Base, folder: Path) -> bool:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if base.weights is None:
             options["quantization_config"] = GgufConfig(dequantize=True)
+            options["config"] = read_config(Path(base.gguf))
         else:
             options["use_safetensors"] = True  # a pickle is never loaded
         model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **options)
@@ -42,6 +45,7 @@ def prepare(base: Base, folder: Path) -> bool:
             f"transformers cannot read {base.weights or base.gguf}: {error}",
             hint="give the original weights with 'shammah model add PATH.gguf --weights FOLDER'",
         ) from error
+    _require_layers(model, base)
     _require_finite(model, base)
     with building(folder) as partial:
         partial.mkdir()
@@ -67,6 +71,17 @@ def _tensors(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     if model.config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)
     return {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in tensors.items()}
+
+
+def _require_layers(model: PreTrainedModel, base: Base) -> None:
+    names = dict(model.named_modules())
+    for module in lookup(base.architecture).modules:
+        if f"model.layers.0.{module}" not in names:
+            raise BaseModelError(
+                f"{base.weights or base.gguf} is a {type(model).__name__} without {module}, "
+                f"the GGUF of the architecture {base.architecture!r}",
+                hint="give the folder of the text model that the GGUF was made of",
+            )
 
 
 def _require_finite(model: PreTrainedModel, base: Base) -> None:

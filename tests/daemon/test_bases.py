@@ -9,8 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
+from gguf import GGUFWriter
 
 from shammah.bases import embedded
 from shammah.bases.registry import Registry
@@ -65,6 +67,21 @@ async def test_a_disk_without_room_is_refused(
     error = await refusal(bases, tiny_base)
     assert isinstance(error, StorageError)
     assert "of disk" in error.message
+
+
+async def test_a_mixture_of_experts_of_a_known_architecture_is_refused(
+    bases: Bases, tmp_path: Path
+) -> None:
+    path = tmp_path / "mixture.gguf"
+    writer = GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_tensor("blk.0.ffn_gate_exps.weight", np.zeros((2, 4, 4), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    error = await refusal(bases, path)
+    assert "mixture of experts" in error.message
 
 
 async def test_weights_that_are_no_model_folder_are_refused(

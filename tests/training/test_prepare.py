@@ -115,6 +115,20 @@ def test_weights_of_a_hugging_face_folder_are_taken_instead(
     assert all(torch.equal(taken[name], given[name]) for name in given)
 
 
+def test_weights_of_another_architecture_are_refused(
+    prepared_once: Prepared, tmp_path: Path
+) -> None:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    weights = prepared_once.folder / "train"
+    phi3 = tiny_gguf("phi3", tmp_path, tokens=1024)
+    _save_base(folder, phi3, "phi3", weights=weights)
+    with pytest.raises(BaseModelError, match=r"without self_attn\.qkv_proj") as raised:
+        prepare_base(folder, Stop())
+    assert str(weights) in raised.value.message
+    assert sorted(path.name for path in folder.iterdir()) == ["base.json"]
+
+
 def test_a_gguf_that_transformers_cannot_read_is_one_clear_error(tmp_path: Path) -> None:
     folder = tmp_path / "base"
     folder.mkdir()

@@ -18,9 +18,9 @@ from shammah.errors import JobError, NotFinite
 from shammah.stage import Stop, Stopped
 from shammah.training import train as training
 from shammah.training import whitening
-from shammah.training.adapter import TARGET_MODULES, Adapter
+from shammah.training.adapter import Adapter
 from shammah.training.loop import Trainer, jumps_from
-from shammah.training.model import Hardware, load
+from shammah.training.model import Hardware, linear_layers, load
 from shammah.training.schedule import Step, Turn, share_of_peak
 from shammah.training.sizes import learning_rate_for
 from shammah.training.spec import JobSpec, Recipe
@@ -288,8 +288,12 @@ def test_sgd_learns_at_a_rate_of_its_own() -> None:
     assert learning_rate_for(100_000_000, "adafactor") == learning_rate_for(100_000_000)
 
 
-def test_all_linear_layers_are_adapted_where_none_are_named(base_dir: Path, job_dir: Path) -> None:
+def test_all_linear_layers_are_adapted_where_none_are_named(
+    base_dir: Path, job_dir: Path, hardware: Hardware
+) -> None:
     train_job(job_dir, base_dir, None, Stop())
     config = json.loads((job_dir / "adapter" / "adapter_config.json").read_text())
-    assert sorted(config["target_modules"]) == sorted(set(TARGET_MODULES))
+    assert sorted(config["target_modules"]) == sorted(
+        linear_layers(load(base_dir / "train", hardware))
+    )
     assert math.isclose(config["lora_alpha"], RECIPE.alpha)
