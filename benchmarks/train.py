@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
@@ -252,7 +253,7 @@ def plain_coordinates(base_dir: Path, folder: Path) -> Path:
 def _measure(rows: RowSet, variant: Variant, folder: Path, base_dir: Path) -> Speed:
     around = environment(variant.keeps_memory)
     if variant.trl_settings is None:
-        request = {"job_dir": str(folder), "adapter": None, "adjustments": {}}
+        request: dict[str, Any] = {"job_dir": str(folder), "adapter": None, "adjustments": {}}
         command = ["shammah.training", "train", str(base_dir)]
         done = child.run(variant.trainer, command, around, request)
         lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

@@ -153,7 +153,8 @@ class Trainer:
                 device=self._hardware.device,
             )
             logits = target_logits(self._model, packed)
-            loss_nll = nll(logits[~is_replay], packed.targets[~is_replay]).sum() / taught
+            # Of all positions: to pick some of the logits would copy them, and their gradient.
+            loss_nll = nll(logits, packed.targets)[~is_replay].sum() / taught
             loss = loss_nll
             if is_replay.any():
                 teacher = self._teacher(turn.row for turn in turns if turn.is_replay)
