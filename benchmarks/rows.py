@@ -6,7 +6,7 @@ Knows no trainer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -54,12 +54,11 @@ LONG = Size("long", prompt=(780, 820), target=(180, 200), batches=3, epochs=1)
 
 
 def of_lesson(lesson: jobs.Lesson, steps: int) -> RowSet:
-    """The rows of a lesson's first steps, each asked alone."""
+    """The rows of a lesson's first steps."""
     recipe = lesson.spec.recipe
     order = [index for epoch in lesson.dataset.epochs for index in epoch]
     order = order[: steps * recipe.batch_rows]
-    rows = [replace(row, follow=[]) for row in lesson.dataset.rows]
-    return RowSet("a lesson's", recipe, Dataset(rows, [order]))
+    return RowSet("a lesson's", recipe, Dataset(lesson.dataset.rows, [order]))
 
 
 def of_text(tokens: Sequence[int], size: Size, recipe: Recipe) -> RowSet:

@@ -25,7 +25,7 @@ from benchmarks.rows import RowSet
 from shammah.bases.template import ChatTemplate
 from shammah.config import Config
 from shammah.records import Example, ExampleStatus, Job, JobState, Level, Message, Mode
-from shammah.training.spec import CHILD_ENVIRONMENT, JobSpec, Row
+from shammah.training.spec import CHILD_ENVIRONMENT, Dataset, JobSpec, Row
 from shammah_daemon import lesson as jobs
 from shammah_daemon.choice import Situation
 
@@ -169,7 +169,8 @@ def section(result: Result) -> Section:
             "are those of the rows themselves, prompt and target, without padding. Of a lesson's "
             "rows Shammah computes the beginning that the rows of a step share once, and counts it "
             "for each row; short and long rows share nothing. 'As a job runs it' trains and counts "
-            "replay rows besides, with the KL term, in whitened coordinates. 'Tuned' is TRL with "
+            "replay rows besides, with the KL term, in whitened coordinates, and joins rows to "
+            "conversations in every second step. 'Tuned' is TRL with "
             "model and adapter in bf16 and no gradient checkpointing.",
             f"Matrix products of the base's own shapes in {result.precision}, at best, between "
             f"two trainers: {min(rates):.0f} to {max(rates):.0f} GFLOP/s.",
@@ -219,12 +220,14 @@ def _example(number: int, lesson: Lesson, weight: int) -> Example:
 
 def write(rows: RowSet, variant: Variant, folder: Path) -> None:
     """`job.json` and `rows.json`, as the trainers read them."""
-    recipe = rows.recipe
+    recipe, dataset = rows.recipe, rows.dataset
     if not variant.replay:
         # Without warm-up both have the same learning rate at every step: linear to zero.
         recipe = replace(recipe, replay_ratio=0.0, kl_weight=0.0, warmup_steps=0, patience=0)
+        # Asked alone: TRL knows no conversation of several rows.
+        dataset = Dataset([replace(row, follow=[]) for row in dataset.rows], dataset.epochs)
     folder.mkdir()
-    rows.dataset.save(folder / "rows.json")
+    dataset.save(folder / "rows.json")
     JobSpec(
         job_id=1, base="benchmark", mode=Mode.CONSOLIDATE, recipe=recipe, examples=[],
         quantizations=[],

@@ -47,10 +47,9 @@ def lesson(epochs: list[list[int]]) -> Lesson:
     return Lesson(spec, Dataset(ROWS, epochs), cases=[])
 
 
-def test_the_first_steps_cross_epochs_and_ask_every_row_alone() -> None:
+def test_the_first_steps_cross_epochs() -> None:
     rows = of_lesson(lesson([[0, 1, 2], [2, 1, 0]]), steps=2)
     assert rows.dataset.epochs == [[0, 1, 2, 2]]
-    assert [row.follow for row in rows.dataset.rows] == [[], [], []]
 
 
 def test_the_tokens_of_a_step_are_those_of_its_rows() -> None:
@@ -121,6 +120,9 @@ def test_without_replay_both_trainers_are_told_the_same(tmp_path: Path) -> None:
     plain = JobSpec.load(tmp_path / "plain" / "job.json").recipe
     assert plain == replace(RECIPE, replay_ratio=0, kl_weight=0, warmup_steps=0, patience=0)
     assert JobSpec.load(tmp_path / "replay" / "job.json").recipe == RECIPE
+    alone = Dataset.load(tmp_path / "plain" / "rows.json")
+    assert [row.follow for row in alone.rows] == [[], [], []]
+    assert Dataset.load(tmp_path / "replay" / "rows.json") == rows.dataset
 
 
 def test_a_childs_result_comes_with_its_own_peak_of_memory(tmp_path: Path) -> None:
