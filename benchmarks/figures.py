@@ -68,3 +68,11 @@ def rate(tokens_per_second: float) -> str:
 
 def times(ratio: float) -> str:
     return f"{ratio:.2f} x"
+
+
+def percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
+
+
+def gibibytes(size_bytes: float) -> str:
+    return f"{size_bytes / 2**30:.2f} GiB"

@@ -14,7 +14,7 @@ from shammah.errors import NotFinite
 from shammah.training.adapter import Adapter
 from shammah.training.checkpoints import Progress
 from shammah.training.model import Hardware, target_logits
-from shammah.training.objective import Teacher, kl, likeliest, nll
+from shammah.training.objective import Teacher, are_likeliest, kl, nll
 from shammah.training.packing import pack, size, split
 from shammah.training.schedule import Step, Turn
 from shammah.training.spec import Adjustments, Recipe, Row
@@ -183,7 +183,7 @@ class Trainer:
             packed = pack([alone[i] for i in batch], self._hardware.dtype, self._hardware.device)
             logits = target_logits(self._model, packed)
             total += nll(logits, packed.targets).sum().item()
-            right += likeliest(logits, packed.targets)
+            right += int(are_likeliest(logits, packed.targets).sum())
         tokens = sum(len(row.target) for row in self._held_out)
         return total / tokens, right / tokens
 
@@ -204,9 +204,9 @@ class Trainer:
                 device=self._hardware.device,
             )
             logits = target_logits(self._model, packed)
-            targets = packed.targets[~is_replay]
-            loss_nll = nll(logits[~is_replay], targets).sum() / taught
-            right += likeliest(logits[~is_replay], targets)
+            # Of all positions: to pick some of the logits would copy them, and their gradient.
+            loss_nll = nll(logits, packed.targets)[~is_replay].sum() / taught
+            right += int(are_likeliest(logits, packed.targets)[~is_replay].sum())
             loss = loss_nll
             if is_replay.any():
                 teacher = self._teacher(turn.row for turn in turns if turn.is_replay)

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedModel
 
 from shammah.errors import BaseModelError
+from shammah.training import causal
 from shammah.training.packing import Layout, Pack, unpacked
 
 PACKED_ATTENTION = "shammah_packed"
@@ -141,6 +142,9 @@ def _packed_attention(
         softcap: of the scaled scores.
     """
     if layout is None:
+        if softcap is None and _all_seen_in_blocks(query, sliding_window):
+            alone = causal.causal_attention(query[0], key[0], value[0], scaling)
+            return alone.transpose(0, 1)[None], None
         if softcap is None:
             return _causal(query, key, value, scaling, sliding_window), None
         layout = unpacked(query.shape[2], query.dtype, query.device)
@@ -163,6 +167,17 @@ def _packed_attention(
     )
     mixed = mixed.view(rows, groups, shared, length, size).permute(0, 3, 1, 2, 4)
     return mixed.reshape(rows * length, heads, size).index_select(0, layout.back)[None], None
+
+
+def _all_seen_in_blocks(query: torch.Tensor, sliding_window: int | None) -> bool:
+    """Whether one row's attention is computed in blocks of queries: on a CPU, and without a window
+    that is shorter than the row."""
+    size = query.shape[2]
+    return (
+        query.device.type == "cpu"
+        and size <= causal.MAX_TOKENS
+        and (sliding_window is None or size <= sliding_window)
+    )
 
 
 def _causal(

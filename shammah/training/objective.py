@@ -28,9 +28,9 @@ def nll(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
 
 
-def likeliest(logits: torch.Tensor, targets: torch.Tensor) -> int:
-    """How many of `targets` [N] are the likeliest tokens."""
-    return int((logits.argmax(-1) == targets).sum())
+def are_likeliest(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Which of `targets` are the likeliest tokens, [N] of bool; logits [N, vocabulary]."""
+    return logits.argmax(-1) == targets
 
 
 def kl(teacher: Teacher, logits: torch.Tensor) -> torch.Tensor:

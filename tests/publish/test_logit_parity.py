@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from shammah.bases.architectures import ARCHITECTURES
+from shammah.bases.architectures import ARCHITECTURES, lookup
 from shammah.bases.gguf_header import Header, read_header
 from shammah.errors import JobError
 from shammah.publish.adapter import Adapter, read_adapter, write_adapter
