@@ -91,7 +91,8 @@ def test_a_job_with_every_adjustment_goes_on_from_a_checkpoint_without(
     result = train_job(job_dir, base_dir, None, Stop(), None, careful)
     assert json.loads(capsys.readouterr().out.splitlines()[0])["step"] == 21
     assert result["adjustments"]["divided"] == 2
-    assert result["final_loss"] == pytest.approx(whole["final_loss"], rel=0.25)
+    # In bfloat16, whose rounding 25 steps multiply; the loss began at 8 nats.
+    assert result["final_loss"] == pytest.approx(whole["final_loss"], abs=0.02)
 
 
 def test_a_lower_rate_is_what_the_steps_use(base_dir: Path, job_dir: Path) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from torch.nn import functional
 
 from shammah.training.causal import BLOCK, MAX_TOKENS, causal_attention
-from shammah.training.model import PACKED_ATTENTION, Hardware, load, target_logits
+from shammah.training.model import (
+    PACKED_ATTENTION,
+    Hardware,
+    load,
+    recompute_activations,
+    target_logits,
+)
+from shammah.training.objective import nll
 from shammah.training.packing import pack
 from shammah.training.spec import Row
 
@@ -62,6 +70,23 @@ def test_a_long_row_has_the_logits_of_transformers_own_attention(
     model.set_attn_implementation("eager")
     expected = model(torch.tensor([row.prompt + row.target])).logits[0, len(row.prompt) - 1 : -1]
     torch.testing.assert_close(packed, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_recomputed_a_long_row_has_the_same_gradient(base_dir: Path, hardware: Hardware) -> None:
+    row = Row([7 + index % 250 for index in range(2 * BLOCK)], list(range(40, 60)))
+    packed = pack([[row]], torch.float32, hardware.device)
+    gradients = []
+    for recompute in (False, True):
+        model = load(base_dir / "train", hardware)
+        weight = cast(torch.nn.Embedding, model.get_input_embeddings()).weight
+        weight.requires_grad_(True)
+        if recompute:
+            recompute_activations(model)
+        torch.autograd.backward(nll(target_logits(model, packed), packed.targets).sum())
+        assert weight.grad is not None
+        gradients.append(weight.grad)
+    assert gradients[0].norm() > 0
+    torch.testing.assert_close(gradients[1], gradients[0])
 
 
 @pytest.mark.parametrize(("tokens", "blocks"), [(MAX_TOKENS, True), (MAX_TOKENS + 1, False)])
