@@ -14,6 +14,7 @@ from shammah import __version__
 from shammah.errors import Conflict
 from shammah.files import PARTIAL, remove, storage_error
 from shammah.paths import Paths
+from shammah.publish.manifest import MANIFEST
 from shammah.records import Active, Version
 from shammah.store.database import Store
 from shammah_daemon import archive
@@ -45,7 +46,7 @@ class Backups:
 
     async def make(self, *, models: bool) -> Backup:
         """Everything as it is now; without `models` it leaves the versions out, and the base
-        serves where it is restored.
+        serves where it is restored. Imported adapters are in it: nothing makes them anew.
 
         Raises:
             StorageError: there is no space for the copies of database and settings.
@@ -96,6 +97,9 @@ class Backups:
         for folder in sorted(self._paths.jobs.iterdir()):
             if folder.name not in unfinished:
                 found += [folder / name for name in sorted(KEPT)]
+        for folder in sorted(self._paths.adapters.iterdir()):
+            if (folder / MANIFEST).exists():
+                found += sorted(folder.rglob("*"))
         for version in store.versions.list():
             if version.number and not version.pruned_at:
                 found += _version_files(self._paths.version(version.number), version)

@@ -499,6 +499,21 @@ def number_changes(db: Database) -> None:
     )
 
 
+def create_loaded_adapters(db: Database) -> None:
+    """Which adapters are added to what serves of a base, and which of them gave an answer."""
+    db.execute(
+        """
+        CREATE TABLE loaded_adapters (
+            base TEXT NOT NULL,
+            name TEXT NOT NULL,
+            scale REAL NOT NULL,
+            PRIMARY KEY (base, name)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute("ALTER TABLE turns ADD COLUMN adapters TEXT NOT NULL DEFAULT '[]'")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -527,6 +542,7 @@ STEPS = (
     add_version_pruned,
     create_sessions,
     number_changes,
+    create_loaded_adapters,
 )
 
 

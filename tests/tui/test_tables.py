@@ -36,8 +36,12 @@ async def test_the_cursor_stays_on_its_record_and_on_the_first_row_follows_the_n
         table = pilot.app.query_one(Prizes)
         table.show_rows([(2, ("2", "cup", "Ann")), (1, ("1", "pen", "Bo"))])
         assert table.chosen == 2
-        table.show_rows([(3, ("3", "hat", "Cy")), (2, ("2", "cup", "Ann")), (1, ("1", "pen", "Bo"))])
+        table.show_rows(
+            [(3, ("3", "hat", "Cy")), (2, ("2", "cup", "Ann")), (1, ("1", "pen", "Bo"))]
+        )
         assert table.chosen == 3
         table.move_cursor(row=1)
-        table.show_rows([(4, ("4", "jug", "Di")), (3, ("3", "hat", "Cy")), (2, ("2", "cup", "Ann"))])
+        table.show_rows(
+            [(4, ("4", "jug", "Di")), (3, ("3", "hat", "Cy")), (2, ("2", "cup", "Ann"))]
+        )
         assert table.chosen == 2

@@ -14,6 +14,7 @@ from shammah import __version__
 from shammah.errors import NotFound
 from shammah.protocol import (
     AddBaseRequest,
+    AppliedView,
     BaseView,
     DiskView,
     ForecastView,
@@ -84,6 +85,7 @@ async def status(services: Wired) -> Status:
         uptime_seconds=time.monotonic() - services.started,
         base=active.base if active else None,
         active_version=active.version if active else 0,
+        adapters=[AppliedView.model_validate(one) for one in services.serving.adapters],
         engine=services.serving.status(),
         examples={status: counts.get(status, 0) for status in ExampleStatus},
         inbox=inbox,
