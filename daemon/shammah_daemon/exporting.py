@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,9 @@ class Exporting:
         else:
             arguments = ["shammah.publish", "export"]
             wanted |= await self._described(request, base)
-        async for event in self._follow(arguments, wanted):
-            yield event
+        async with aclosing(self._follow(arguments, wanted)) as events:
+            async for event in events:
+                yield event
         log.info("exported", kind=request.kind, adapters=[known.name for known, _ in parts])
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -161,7 +161,7 @@ def _of_version(folder: Path, version: Version) -> Known | None:
         rank=rank,
         alpha=alpha,
         scaling=alpha / (rank**0.5 if settings.get("use_rslora") else rank),
-        modules=sorted(settings.get("target_modules") or ()),
+        modules=_modules(settings.get("target_modules")),
         size_bytes=gguf.stat().st_size,
         origin=f"version {version.number}",
         remark="",
@@ -169,6 +169,11 @@ def _of_version(folder: Path, version: Version) -> Known | None:
         files={path: sha256 for path, sha256 in hashes.items() if path.startswith(kept)},
         folder=folder,
     )
+
+
+def _modules(targets: Any) -> list[str]:
+    """PEFT's `target_modules`: names, or one expression."""
+    return [targets] if isinstance(targets, str) else sorted(targets or ())
 
 
 def _imported(folder: Path) -> Known:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from shammah.bases.gguf_header import Header, read_header
 from shammah.errors import Conflict, JobError, UsageError
 from shammah.files import building, require_space, sha256_of
@@ -81,7 +83,7 @@ def import_adapter(wanted: Import) -> Manifest:
             rank=config["r"],
             alpha=config["lora_alpha"],
             scaling=adapter.scaling,
-            modules=sorted({name.split(".")[-2] for name in adapter.updates}),
+            modules=_modules(copy / TENSORS_FILE),
             origin=str(source),
             remark=remark,
             created_at=wanted.created_at,
@@ -93,6 +95,13 @@ def import_adapter(wanted: Import) -> Manifest:
         )
         manifest.save(folder)
     return manifest
+
+
+def _modules(tensors: Path) -> list[str]:
+    """The layers that are changed, by the last part of their names."""
+    with safe_open(tensors, framework="numpy") as file:
+        modules = {key.partition(".lora_")[0] for key in file.keys()}  # noqa: SIM118
+    return sorted({module.rpartition(".")[2] for module in modules})
 
 
 def _check_initialisation(config: dict[str, Any]) -> None:

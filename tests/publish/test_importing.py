@@ -60,7 +60,7 @@ def test_an_adapter_is_copied_converted_and_recorded(
     assert manifest.files == {n: sha256_of(p) for n, p in found.items() if n != "manifest.json"}
     assert (manifest.rank, manifest.alpha, manifest.scaling) == (RANK, ALPHA, ALPHA / RANK)
     assert manifest.modules == [
-        "attn_k", "attn_output", "attn_q", "attn_v", "ffn_down", "ffn_gate", "ffn_up",
+        "down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj",
     ]  # fmt: skip
     assert {stat.S_IMODE(path.stat().st_mode) for path in found.values()} == {0o600}
     assert stat.S_IMODE((tmp_path / "style").stat().st_mode) == 0o700
