@@ -59,11 +59,7 @@ def creating(destination: Path) -> Iterator[Path]:
         UsageError: there is no folder to put it in.
         StorageError: the disk is full or the place is not writable; nothing is left behind.
     """
-    if not destination.parent.is_dir():
-        raise UsageError(
-            f"there is no folder {destination.parent}", hint="make it, or name another place"
-        )
-    _require_free(destination)
+    require_new(destination)
     try:
         own = Path(tempfile.mkdtemp(prefix=".shammah-", dir=destination.parent))
     except OSError as error:
@@ -71,14 +67,23 @@ def creating(destination: Path) -> Iterator[Path]:
     try:
         with building(own / "made") as path:
             yield path
-        _require_free(destination)
+        require_new(destination)
         (own / "made").rename(destination)
         sync(destination.parent)
     finally:
         remove(own)
 
 
-def _require_free(destination: Path) -> None:
+def require_new(destination: Path) -> None:
+    """Make sure that something can be put there, and that nothing is.
+
+    Raises:
+        Conflict, UsageError: see `creating`.
+    """
+    if not destination.parent.is_dir():
+        raise UsageError(
+            f"there is no folder {destination.parent}", hint="make it, or name another place"
+        )
     if destination.exists() or destination.is_symlink():
         raise Conflict(
             f"{destination} is there already, and nothing is overwritten",

@@ -13,6 +13,7 @@ import structlog
 
 from shammah.config import Config
 from shammah.errors import Conflict, Shortage, UsageError
+from shammah.files import require_new
 from shammah.paths import Paths
 from shammah.protocol import ExportEvent, ExportRequest
 from shammah.publish import quantizations
@@ -125,6 +126,10 @@ class Exporting:
             raise UsageError(
                 f"{path} is inside Shammah's own folder", hint="name a place outside of it"
             )
+        try:
+            require_new(path)
+        except OSError as error:  # a name that is too long
+            raise UsageError(f"the destination cannot be used: {error.strerror}") from error
         return path
 
     def _base_of(self, adapters: list[Known]) -> Base:

@@ -286,16 +286,16 @@ class Serving:
         Raises:
             EngineCrashed: the engine has ended.
         """
-        wanted = await self._checked(servable)
-        while wanted:
+        added: list[Attachment] = []
+        for one in await self._checked(servable):
             try:
-                await engine.use_adapters(scales(wanted))
-                break
+                await engine.use_adapters(scales([*added, one]))
+                added.append(one)
             except EngineCrashed:
                 raise
             except EngineError as error:
-                self._leave_out(wanted.pop(), error)
-        return [one.applied for one in wanted]
+                self._leave_out(one, error)
+        return [one.applied for one in added]
 
     def _leave_out(self, one: Attachment, error: ShammahError) -> None:
         self._left_out = f"the adapter {one.applied.name} is not added: {error.message}"

@@ -33,16 +33,17 @@ def export_merged(base_dir: Path, stop: stage.Stop) -> dict[str, Any]:
     """
     request = stage.receive(stop)
     train, destination = base_dir / "train", Path(request["destination"])
+    model = _base(train)
+    for number, part in enumerate(request["parts"]):
+        stage.report(stage="merging", fraction=round(0.8 * number / len(request["parts"]), 3))
+        model = _merged(model, Path(part["folder"]), part["scale"])
+        if stop.is_set():
+            raise stage.Stopped
+    stage.report(stage="writing", fraction=0.8)
+    # Not before: loading cannot be interrupted, and a kill would leave what was begun.
     with creating(destination) as folder:
         size = sum(path.stat().st_size for path in train.glob(f"*{_WEIGHTS}"))
         require_space(destination.parent, size)
-        model = _base(train)
-        for number, part in enumerate(request["parts"]):
-            stage.report(stage="merging", fraction=round(0.8 * number / len(request["parts"]), 3))
-            model = _merged(model, Path(part["folder"]), part["scale"])
-            if stop.is_set():
-                raise stage.Stopped
-        stage.report(stage="writing", fraction=0.8)
         torch.nn.Module.to(model, torch.bfloat16)
         model.save_pretrained(folder)
         for path in train.iterdir():  # the tokenizer and the chat template, as they are

@@ -70,7 +70,9 @@ def test_a_configuration_that_is_none_is_refused(
     assert answer.status_code == 422, answer.text
 
 
-@pytest.mark.parametrize("destination", ["", "x", "../x", "/tmp/a\x00b", "token"])
+@pytest.mark.parametrize(
+    "destination", ["", "x", "../x", "/tmp/a\x00b", "/tmp/" + "a" * 5000, "token"]
+)
 def test_an_export_goes_to_an_absolute_place_outside_the_home(
     unix: httpx.Client, daemon: Daemon, destination: str
 ) -> None:

@@ -337,6 +337,14 @@ def test_an_export_that_cannot_be_written_is_refused(
     assert not Path("/tmp/never-written").exists()
 
 
+def test_an_export_overwrites_nothing(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    for kind in ("peft", "merged-gguf", "merged-safetensors", "ollama"):
+        with pytest.raises(Conflict, match="nothing is overwritten"):
+            export(client, kind, tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def test_nothing_is_written_into_the_home_or_of_nothing(client: Client, daemon: Daemon) -> None:
     with pytest.raises(UsageError, match="inside Shammah's own folder"):
         export(client, "gguf", daemon.paths.adapters / "x.gguf")
