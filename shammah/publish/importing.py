@@ -72,8 +72,8 @@ def import_adapter(wanted: Import) -> Manifest:
             shutil.copyfile(source / name, copy / name)
         config = read_config(copy / ADAPTER_CONFIG)
         _check_initialisation(config)
-        _check_provenance(source / PROVENANCE, wanted)
-        remark = _check_name(config, wanted, base)
+        proven = _check_provenance(source / PROVENANCE, wanted)
+        remark = "" if proven else _check_name(config, wanted, base)
         adapter = read_adapter(copy, base)
         write_adapter(adapter, base, folder / ADAPTER_FILE)
         manifest = Manifest(
@@ -114,10 +114,10 @@ def _check_initialisation(config: dict[str, Any]) -> None:
         )
 
 
-def _check_provenance(path: Path, wanted: Import) -> None:
-    """What an export of ours says of the base is what counts."""
+def _check_provenance(path: Path, wanted: Import) -> bool:
+    """Whether an export of ours says that it is for this base; then that is what counts."""
     if not path.is_file():
-        return
+        return False
     try:
         made_for = json.loads(path.read_bytes())
         name, sha256 = made_for["base"], made_for["base_sha256"]
@@ -129,6 +129,7 @@ def _check_provenance(path: Path, wanted: Import) -> None:
             f"{wanted.base}",
             hint="--base names the base that it is for",
         )
+    return True
 
 
 def _check_name(config: dict[str, Any], wanted: Import, base: Header) -> str:
