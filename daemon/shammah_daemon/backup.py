@@ -14,13 +14,13 @@ from shammah import __version__
 from shammah.errors import Conflict
 from shammah.files import PARTIAL, remove, storage_error
 from shammah.paths import Paths
-from shammah.publish.manifest import MANIFEST
 from shammah.records import Active, Version
 from shammah.store.database import Store
 from shammah_daemon import archive
 from shammah_daemon.archive import Source
 from shammah_daemon.database import Database
 from shammah_daemon.joblog import KEPT
+from shammah_daemon.library import names
 
 #: How a copy under way is called in the data folder.
 PREFIX = "backup-"
@@ -97,9 +97,8 @@ class Backups:
         for folder in sorted(self._paths.jobs.iterdir()):
             if folder.name not in unfinished:
                 found += [folder / name for name in sorted(KEPT)]
-        for folder in sorted(self._paths.adapters.iterdir()):
-            if (folder / MANIFEST).exists():
-                found += sorted(folder.rglob("*"))
+        for name in names(self._paths):
+            found += sorted(self._paths.adapter(name).rglob("*"))
         for version in store.versions.list():
             if version.number and not version.pruned_at:
                 found += _version_files(self._paths.version(version.number), version)

@@ -16,6 +16,7 @@ import structlog
 
 from shammah.bases.registry import Registry
 from shammah.errors import DamagedFile, NotFound
+from shammah.files import PARTIAL
 from shammah.paths import Paths
 from shammah.publish import ADAPTER_CONFIG, ADAPTER_FILE, ADAPTER_FOLDER
 from shammah.publish.manifest import MANIFEST, VERSION_PREFIX, Manifest
@@ -126,12 +127,18 @@ def of_versions(paths: Paths, versions: Iterable[Version]) -> list[Known]:
 def imported(paths: Paths) -> list[Known]:
     """Those in the home's folder; one whose manifest is damaged is logged and left out."""
     found = []
-    for path in sorted(paths.adapters.glob(f"*/{MANIFEST}")):
+    for name in names(paths):
         try:
-            found.append(_imported(path.parent))
+            found.append(_imported(paths.adapter(name)))
         except (DamagedFile, OSError) as error:
-            log.error("an adapter cannot be used", adapter=path.parent.name, problem=str(error))
+            log.error("an adapter cannot be used", adapter=name, problem=str(error))
     return found
+
+
+def names(paths: Paths) -> list[str]:
+    """Of the imported ones, in order; not of one that is being imported."""
+    folders = (path.parent for path in paths.adapters.glob(f"*/{MANIFEST}"))
+    return sorted(folder.name for folder in folders if folder.suffix != PARTIAL)
 
 
 def loaded_versions(store: Store) -> set[int]:

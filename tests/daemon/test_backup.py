@@ -84,11 +84,11 @@ def test_a_backup_under_writes_answers_in_another_home(learned: Daemon, tmp_path
         with other.client as client:
             status = client.status()
             assert (status.base, status.active_version) == (TINY, 1)
-            assert [one.name for one in status.adapters] == ["copy"]
             assert client.adapter("copy").files == adapter.files
             assert set(known) <= {example.id for example in client.examples(ExampleStatus.READY)}
             said = client.chat([{"role": "user", "content": QUESTION}], max_tokens=4)
             assert said.shammah.version == 1
+            assert [one.name for one in said.shammah.adapters] == ["copy"]
         # Restored over data, with the daemon running: it is stopped, and started again.
         assert shammah(other, "restore", data).returncode == 1
         forced = shammah(other, "restore", "--force", data)
