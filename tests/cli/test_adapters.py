@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(60)
 def test_adapters_are_listed_and_shown(shammah: Shammah) -> None:
     listed = shammah("adapters", "list").stdout
     assert "version-1" in listed
-    assert "1.0 MB" in listed
+    assert "1 MB" in listed
     [found] = json.loads(shammah("adapters", "list", "--json").stdout)
     assert AdapterView.model_validate(found) == adapter_view("version-1", version=1)
     shown = shammah("adapters", "show", "version-1").stdout
