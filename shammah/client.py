@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from httpx_sse import EventSource
@@ -20,6 +21,7 @@ from shammah.errors import DaemonUnreachable, ShammahError, UsageError
 from shammah.place import Port
 from shammah.protocol import (
     SIZE_HEADER,
+    AdapterView,
     AddBaseEvent,
     AddBaseProgress,
     AddBaseRequest,
@@ -32,6 +34,8 @@ from shammah.protocol import (
     Draft,
     ErrorResponse,
     ExampleView,
+    ExportEvent,
+    ExportRequest,
     FeedbackReceipt,
     FeedbackRequest,
     FixRequest,
@@ -42,12 +46,14 @@ from shammah.protocol import (
     HardwareSample,
     Health,
     HistorySpan,
+    ImportAdapterRequest,
     ImportReceipt,
     ImportRequest,
     InboxItem,
     Integrity,
     JobEvent,
     JobView,
+    LoadAdapterRequest,
     LogTail,
     PruneReceipt,
     PruneRequest,
@@ -350,6 +356,45 @@ class Client:
         request = VoteRequest(first=first, second=second, better=better)
         self._request("POST", "/api/versions/votes", request)
 
+    # adapters
+
+    def adapters(self) -> list[AdapterView]:
+        """Those of the versions, newest first, then the imported ones."""
+        return self._list(AdapterView, "/api/adapters")
+
+    def adapter(self, name: str) -> AdapterView:
+        return self._call(AdapterView, "GET", _adapter_path(name))
+
+    def import_adapter(
+        self, path: Path, name: str | None = None, base: str | None = None
+    ) -> AdapterView:
+        """Take in a PEFT folder; without `base` for the active one."""
+        request = ImportAdapterRequest(path=str(path.absolute()), name=name, base=base)
+        return self._call(AdapterView, "POST", "/api/adapters", request)
+
+    def load_adapter(self, name: str, scale: float = 1.0) -> AdapterView:
+        """Add it to what serves, from the next answer on; loaded already, change its scale."""
+        with _refusing():
+            request = LoadAdapterRequest(scale=scale)
+        return self._call(AdapterView, "POST", f"{_adapter_path(name)}/load", request)
+
+    def unload_adapter(self, name: str) -> AdapterView:
+        return self._call(AdapterView, "POST", f"{_adapter_path(name)}/unload")
+
+    def delete_adapter(self, name: str) -> None:
+        """Remove an imported adapter that is not loaded, with its files."""
+        self._request("DELETE", _adapter_path(name))
+
+    def export_adapters(self, request: ExportRequest) -> Generator[ExportEvent]:
+        """Write a file or folder for other programs. Closing the iterator ends the work, and leaves
+        nothing; the last event says what was written."""
+        body = request.model_dump()
+        with self._stream("POST", "/api/adapters/export", body) as response:
+            for event in EventSource(response).iter_sse():
+                if event.data == "[DONE]":
+                    return
+                yield _event(ExportEvent, json.loads(event.data))
+
     # bases and the daemon
 
     def bases(self) -> list[BaseView]:
@@ -504,6 +549,10 @@ def _raise_for_error(response: httpx.Response) -> None:
 
 def _absolute(place: Path | str) -> str:
     return str(place.absolute()) if isinstance(place, Path) else place
+
+
+def _adapter_path(name: str) -> str:
+    return f"/api/adapters/{quote(name, safe='')}"
 
 
 def _raise_if_error(data: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ ShammahError
 │   └── TooManyConnections  more connections than are held open            HTTP 503
 ├── BaseModelError          a GGUF that cannot be served or trained        HTTP 422
 │   └── DamagedFile         a file is not what was recorded of it          HTTP 503
+├── AdapterError            an adapter that cannot be taken in or merged   HTTP 422
 ├── EngineError             llama.cpp or its process failed                HTTP 503
 │   ├── EngineCrashed       the process ended while a request was in flight
 │   └── PromptTooLong       the newest message alone exceeds the context   HTTP 413
@@ -144,6 +145,12 @@ class DamagedFile(BaseModelError):
     """A file of a model is not what was recorded of it."""
 
     http_status = 503
+
+
+class AdapterError(ShammahError):
+    """An adapter that cannot be taken in or merged."""
+
+    http_status = 422
 
 
 class EngineError(ShammahError):

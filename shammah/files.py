@@ -6,11 +6,12 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shammah.errors import DiskFull, StorageError
+from shammah.errors import Conflict, DiskFull, StorageError, UsageError
 
 #: Everything under construction ends so, next to its final name.
 PARTIAL = ".partial"
@@ -46,6 +47,48 @@ def building(path: Path) -> Iterator[Path]:
     except BaseException:
         remove(partial)
         raise
+
+
+@contextmanager
+def creating(destination: Path) -> Iterator[Path]:
+    """A path to build a file or folder at, which then becomes `destination`. Unlike `building`, for
+    places outside the home: nothing that is there is touched.
+
+    Raises:
+        Conflict: something is there already, also if it came meanwhile.
+        UsageError: there is no folder to put it in.
+        StorageError: the disk is full or the place is not writable; nothing is left behind.
+    """
+    require_new(destination)
+    try:
+        own = Path(tempfile.mkdtemp(prefix=".shammah-", dir=destination.parent))
+    except OSError as error:
+        raise storage_error(error, destination) from error
+    try:
+        with building(own / "made") as path:
+            yield path
+        require_new(destination)
+        (own / "made").rename(destination)
+        sync(destination.parent)
+    finally:
+        remove(own)
+
+
+def require_new(destination: Path) -> None:
+    """Make sure that something can be put there, and that nothing is.
+
+    Raises:
+        Conflict, UsageError: see `creating`.
+    """
+    if not destination.parent.is_dir():
+        raise UsageError(
+            f"there is no folder {destination.parent}", hint="make it, or name another place"
+        )
+    if destination.exists() or destination.is_symlink():
+        raise Conflict(
+            f"{destination} is there already, and nothing is overwritten",
+            hint="name another place, or remove it first",
+        )
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:

@@ -71,6 +71,11 @@ class Paths:
         return self.data_dir / "versions"
 
     @property
+    def adapters(self) -> Path:
+        """Imported ones; a version has its own with it."""
+        return self.data_dir / "adapters"
+
+    @property
     def logs(self) -> Path:
         return self.state_dir / "logs"
 
@@ -113,6 +118,9 @@ class Paths:
     def version(self, number: int) -> Path:
         return self.versions / str(number)
 
+    def adapter(self, name: str) -> Path:
+        return self.adapters / name
+
     def create(self) -> None:
         """Make every folder, private to the user.
 
@@ -121,7 +129,7 @@ class Paths:
         """
         wanted = (
             self.config_dir, self.data_dir, self.state_dir, self.runtime_dir,
-            self.bases, self.jobs, self.versions, self.logs, self.socket.parent,
+            self.bases, self.jobs, self.versions, self.adapters, self.logs, self.socket.parent,
         )  # fmt: skip
         for folder in wanted:
             try:

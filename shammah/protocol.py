@@ -46,6 +46,15 @@ class ErrorResponse(BaseModel):
     error: ErrorBody
 
 
+class AppliedView(BaseModel):
+    """An adapter that is added to a version."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    scale: float
+
+
 # --- chat -------------------------------------------------------------------------------------
 
 
@@ -58,6 +67,7 @@ class ShammahInfo(BaseModel):
     first_token_seconds: float | None = None
     dropped_messages: int = 0  # oldest messages left out because the context was full
     injected: list[int] = []  # ids of the examples that were put into the context
+    adapters: list[AppliedView] = []  # that were added to the version
     feedback: FeedbackReceipt | None = None  # when the newest message was in-band feedback
 
 
@@ -199,6 +209,7 @@ class WhyView(BaseModel):
     version: int  # that answered; 0 is the base
     question: str
     injected: list[ExampleView]  # the corrections that stood in the context, as they are now
+    adapters: list[AppliedView] = []  # that were added to the version
 
 
 # --- sessions ---------------------------------------------------------------------------------
@@ -478,6 +489,78 @@ class RollbackProposal(BaseModel):
     reason: str  # a clause: "2 lessons that it was taught had to be corrected again"
 
 
+# --- adapters ---------------------------------------------------------------------------------
+
+Scale = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+
+ExportKind = Literal["peft", "gguf", "merged-gguf", "merged-safetensors", "ollama"]
+
+
+class AdapterView(BaseModel):
+    """An adapter: that of a version, or one that was imported."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    source: Literal["version", "imported"]
+    version: int | None = None  # whose it is
+    base: str
+    base_sha256: str
+    rank: int
+    alpha: float
+    scaling: float  # of what is added: alpha / rank, or alpha / sqrt(rank)
+    modules: list[str]  # which layers it changes
+    size_bytes: int  # of the GGUF file
+    origin: str  # where it came from
+    remark: str = ""  # what to know of it
+    created_at: str
+    files: dict[str, str]  # sha256 by path
+    loaded: bool = False  # it is added to what serves
+    scale: float | None = None  # with which it was loaded, on its base
+    problem: str | None = None  # why it cannot be added to what serves
+
+
+class ImportAdapterRequest(BaseModel):
+    """POST /api/adapters: take in a PEFT folder."""
+
+    path: str  # absolute
+    name: str | None = None  # else its folder's
+    base: str | None = None  # that it is for; else the active one
+
+
+class LoadAdapterRequest(BaseModel):
+    """POST /api/adapters/{name}/load."""
+
+    scale: Scale = 1.0  # times its effect
+
+
+class AdapterPart(BaseModel):
+    """An adapter, and how much of it."""
+
+    name: str
+    scale: Scale = 1.0
+
+
+class ExportRequest(BaseModel):
+    """POST /api/adapters/export. Several adapters are merged together."""
+
+    adapters: list[AdapterPart] = Field(min_length=1, max_length=16)
+    kind: ExportKind
+    destination: str  # absolute; nothing may be there
+    quantization: str | None = None  # of a merged GGUF; else Q8_0
+
+
+class ExportEvent(BaseModel):
+    """One server-sent event of an export; the last one has the kind "done"."""
+
+    kind: Literal["progress", "done"]
+    stage: str = ""  # merging, quantizing, writing
+    fraction: float = 0.0
+    path: str | None = None  # what was written
+    size_bytes: int | None = None
+    quantization: str | None = None  # of a merged model; may differ from the one asked for
+
+
 # --- bases and status -------------------------------------------------------------------------
 
 
@@ -553,6 +636,7 @@ class DiskView(BaseModel):
     bases_bytes: int
     jobs_bytes: int
     versions_bytes: int
+    adapters_bytes: int = 0
     logs_bytes: int
     free_bytes: int
 
@@ -576,6 +660,7 @@ class Status(BaseModel):
     uptime_seconds: float
     base: str | None
     active_version: int
+    adapters: list[AppliedView] = []  # that are added to it
     engine: EngineStatus
     examples: dict[str, int]  # by status
     inbox: dict[InboxKind, int] = {}  # what waits for the user's word

@@ -127,6 +127,14 @@ class Votes:
 
 
 @dataclass(frozen=True)
+class Applied:
+    """An adapter that is added to what serves."""
+
+    name: str
+    scale: float  # times its effect
+
+
+@dataclass(frozen=True)
 class Turn:
     """One question with its whole context, the answer, and the version that gave it."""
 
@@ -140,6 +148,7 @@ class Turn:
     prompt_tokens: int
     completion_tokens: int
     injected: list[int] = field(default_factory=list)  # ids of the examples put into the context
+    adapters: list[Applied] = field(default_factory=list)  # that were added to the version
 
     @property
     def question(self) -> str:

@@ -91,6 +91,21 @@ def taught_home(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> 
     return taught(tmp_path_factory.mktemp("taught"), tiny_ground, 3)
 
 
+@pytest.fixture(scope="session")
+def taught_adapter(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Path:
+    """A PEFT folder for the tiny base, with which it answers as `tests.taught_adapters` says. With
+    a rank and an alpha of their own for some layers, and rank-stabilized scaling."""
+    from tests.taught_adapters import teach  # it imports torch, which few tests need
+
+    return teach(
+        tiny_base,
+        tmp_path_factory.mktemp("peft") / "adapter",
+        use_rslora=True,
+        rank_pattern={"v_proj": 4},
+        alpha_pattern={"layers.1.mlp.down_proj": 4},
+    )
+
+
 @pytest.fixture
 def moved_in(home: Paths, taught_home: Taught) -> Taught:
     """The home is a copy of one where a lesson has made version 1."""

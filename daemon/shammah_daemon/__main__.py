@@ -24,6 +24,7 @@ from shammah.files import remove_partials
 from shammah.paths import Paths
 from shammah.store.database import Store
 from shammah_daemon import app, logs, staged, stderr
+from shammah_daemon.adapters import Adapters
 from shammah_daemon.aftercare import Aftercare
 from shammah_daemon.anticipation import Anticipation
 from shammah_daemon.backup import Backups
@@ -37,6 +38,7 @@ from shammah_daemon.doors.connection import Connection
 from shammah_daemon.doors.entry import behind_doors
 from shammah_daemon.doors.tcp import tcp_listener
 from shammah_daemon.ending import GRACE_SECONDS, Ending
+from shammah_daemon.exporting import Exporting
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.gpus import Gpus
 from shammah_daemon.guest import Guest
@@ -47,6 +49,7 @@ from shammah_daemon.inbox import Inbox
 from shammah_daemon.joblog import JobLog
 from shammah_daemon.judging import Judging
 from shammah_daemon.learning import Learning
+from shammah_daemon.library import Library
 from shammah_daemon.lifecycle import listening, only_daemon
 from shammah_daemon.metrics import Metrics
 from shammah_daemon.models import Models
@@ -111,7 +114,7 @@ def run(paths: Paths) -> None:
     paths.create()
     config = settings.load(paths.config_file)
     with only_daemon(paths), listening(paths) as unix, tcp_listener(config.daemon) as tcp:
-        for folder in (paths.jobs, paths.versions, paths.bases):
+        for folder in (paths.jobs, paths.versions, paths.bases, paths.adapters):
             remove_partials(folder)
         if tcp:
             token.ensure(paths.token)
@@ -150,9 +153,11 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     courtesy = Courtesy()
     hub = Hub(database)
     moving_pointer = asyncio.Lock()
-    serving = Serving(config.engine, courtesy)
+    registry = Registry(paths)
+    library = Library(paths, registry, database)
+    serving = Serving(config.engine, courtesy, library.attachments)
     stages = Stages(courtesy, paths.logs)
-    bases = Bases(paths, Registry(paths), config.engine, stages, courtesy)
+    bases = Bases(paths, registry, config.engine, stages, courtesy)
     unlearned = Unlearned()
     anticipation = Anticipation(bases, serving, stages)
     judging = Judging(config, database, serving, courtesy, unlearned, anticipation)
@@ -166,6 +171,8 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     )
     supervisor = Supervisor(paths, database, pipeline, joblog, conditions, config.training)
     models = Models(paths, database, bases, serving, supervisor, moving_pointer)
+    # Of its own: a lesson's stage that waits for its work must not make room for an import.
+    adapter_stages = Stages(courtesy, paths.logs)
     aftercare = Aftercare(config.learning, database, models)
     learning = Learning(
         config, database, serving, aftercare, anticipation, supervisor.submit, conditions.waits
@@ -214,6 +221,8 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         anticipation=anticipation,
         bases=bases,
         models=models,
+        adapters=Adapters(paths, database, bases, serving, library, adapter_stages),
+        exporting=Exporting(paths, config, bases, library, adapter_stages),
         comparing=Comparing(config.chat, database, guest),
         naming=naming,
         guest=guest,

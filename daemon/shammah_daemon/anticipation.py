@@ -61,7 +61,7 @@ class Anticipation:
         """Not while an answer is generated: every token of it would wait for a scored batch."""
         if self._serving.status().active_requests:
             return
-        async with self._serving.borrow() as lease:
+        async with self._serving.borrow(bare=True) as lease:
             cases = await cases_of([example], lease.engine, lease.template)
             [scored] = await measure_targets(lease.engine, cases)
             if self._scored_on != lease.active:

@@ -15,6 +15,7 @@ from shammah_daemon import document, failures
 from shammah_daemon.ending import Ending
 from shammah_daemon.measuring import Measuring
 from shammah_daemon.routes import (
+    adapters,
     backup,
     chat,
     hardware,
@@ -75,6 +76,7 @@ def create(build: Callable[[], Services], ending: Ending) -> FastAPI:
         inbox,
         jobs,
         tuning,
+        adapters,
         system,
         backup,
         hardware,

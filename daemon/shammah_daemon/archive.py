@@ -24,11 +24,12 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 CONFIG = "config.toml"
 DATABASE = "shammah.db"
-FOLDERS = ("bases", "jobs", "versions")
+FOLDERS = ("bases", "jobs", "versions", "adapters")
 
 _PART = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _ALLOWED = re.compile(
     rf"config\.toml|shammah\.db|bases/{_PART}/{_PART}|(jobs|versions)/[0-9]+/{_PART}(/{_PART})?"
+    rf"|adapters/{_PART}/{_PART}(/{_PART})?"
 )
 
 _CHUNK_BYTES = 1 << 20

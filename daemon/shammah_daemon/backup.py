@@ -20,6 +20,7 @@ from shammah_daemon import archive
 from shammah_daemon.archive import Source
 from shammah_daemon.database import Database
 from shammah_daemon.joblog import KEPT
+from shammah_daemon.library import names
 
 #: How a copy under way is called in the data folder.
 PREFIX = "backup-"
@@ -45,7 +46,7 @@ class Backups:
 
     async def make(self, *, models: bool) -> Backup:
         """Everything as it is now; without `models` it leaves the versions out, and the base
-        serves where it is restored.
+        serves where it is restored. Imported adapters are in it: nothing makes them anew.
 
         Raises:
             StorageError: there is no space for the copies of database and settings.
@@ -96,6 +97,8 @@ class Backups:
         for folder in sorted(self._paths.jobs.iterdir()):
             if folder.name not in unfinished:
                 found += [folder / name for name in sorted(KEPT)]
+        for name in names(self._paths):
+            found += sorted(self._paths.adapter(name).rglob("*"))
         for version in store.versions.list():
             if version.number and not version.pruned_at:
                 found += _version_files(self._paths.version(version.number), version)

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from weakref import WeakSet
 
@@ -23,7 +23,7 @@ from shammah.engine.requests import Sampling
 from shammah.errors import PromptTooLong, ShammahError
 from shammah.feedback.commands import strip_exchanges
 from shammah.feedback.injection import with_corrections
-from shammah.records import Active, Example, Message, Turn
+from shammah.records import Active, Applied, Example, Message, Turn
 from shammah.store.erasure import Texts
 from shammah_daemon.corrections import Corrections
 from shammah_daemon.database import Database
@@ -46,6 +46,7 @@ class Started:
     active: Active
     dropped_messages: int  # the oldest ones, left out because the context is full
     injected: list[int]  # ids of the examples that were put into the context
+    adapters: list[Applied] = field(default_factory=list)  # that were added to the version
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,13 @@ class Chat:
             fitted = await fit(lease, messages, sampling.max_tokens, corrections)
             turn = Recorder(
                 self._database, lease.active, messages, fitted.injected,
-                self._now().isoformat(), session,
+                self._now().isoformat(), session, list(lease.adapters),
             )  # fmt: skip
             turn.forgotten += self._forgetting
             self._answering.add(turn)
-            yield Started(turn.id, lease.active, fitted.dropped, fitted.injected)
+            yield Started(
+                turn.id, lease.active, fitted.dropped, fitted.injected, list(lease.adapters)
+            )
             try:
                 async with aclosing(lease.engine.generate(fitted.prompt, sampling)) as parts:
                     async for part in parts:
@@ -163,7 +166,7 @@ class Recorder:
 
     def __init__(
         self, database: Database, active: Active, messages: list[Message], injected: list[int],
-        created_at: str, session: int | None,
+        created_at: str, session: int | None, adapters: Sequence[Applied] = (),
     ) -> None:  # fmt: skip
         self.id = f"chatcmpl-{secrets.token_hex(12)}"
         self.answer = ""
@@ -175,6 +178,7 @@ class Recorder:
         self._injected = injected
         self._created_at = created_at
         self._session = session
+        self._adapters = list(adapters)
 
     async def save(self, reason: str, finished: Finished | None) -> None:
         self.saved = True
@@ -194,6 +198,7 @@ class Recorder:
             prompt_tokens=finished.prompt_tokens if finished else 0,
             completion_tokens=finished.completion_tokens if finished else 0,
             injected=self._injected,
+            adapters=self._adapters,
         )
         await self._database.run(lambda store: store.record_turn(turn, self._session))
 

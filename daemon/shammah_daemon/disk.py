@@ -22,6 +22,7 @@ class Disk:
     bases_bytes: int
     jobs_bytes: int
     versions_bytes: int
+    adapters_bytes: int
     logs_bytes: int
     free_bytes: int
     by_version: dict[int, int]  # of `versions_bytes`
@@ -40,6 +41,7 @@ def measure(paths: Paths) -> Disk:
         database_bytes=size_of(paths.data_dir.glob(f"{paths.database.name}*"), seen),
         bases_bytes=size_of([paths.bases], seen),
         versions_bytes=versions,
+        adapters_bytes=size_of([paths.adapters], seen),
         jobs_bytes=size_of([paths.jobs], seen),
         logs_bytes=size_of([paths.logs], seen),
         free_bytes=shutil.disk_usage(paths.data_dir).free,

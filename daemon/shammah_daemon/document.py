@@ -30,6 +30,11 @@ EVENTS: Responses = {
     200: {"description": "JobEvent after JobEvent", **STREAM[200]},
 }
 
+#: Progress of an export, and at last what was written.
+EXPORT_EVENTS: Responses = {
+    200: {"description": "ExportEvent after ExportEvent", **STREAM[200]},
+}
+
 _REASONS = {
     400: "The request is not usable",
     401: "No token, or a wrong one; over TCP",

@@ -59,7 +59,11 @@ class Ending:
             task.cancel()
         hurry = asyncio.create_task(self._hurry(services.stages))
         closing = asyncio.gather(
-            *work, services.anticipation.close(), services.bases.close(), return_exceptions=True
+            *work,
+            services.anticipation.close(),
+            services.bases.close(),
+            services.exporting.close(),
+            return_exceptions=True,
         )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE_SECONDS):

@@ -54,7 +54,7 @@ class Guest:
         """
         serving = self._serving.servable
         if serving is not None and serving.active == version:
-            async with self._serving.lease() as lease:
+            async with self._serving.lease(bare=True) as lease:
                 if lease.active == version:
                     yield lease
                     return

@@ -128,7 +128,7 @@ class Judging:
 
     async def _score(self, cases: Sequence[Case]) -> dict[int, float]:
         """By example id, under the active version; what was scored ahead is not scored again."""
-        async with self._serving.borrow() as serving:
+        async with self._serving.borrow(bare=True) as serving:
             found = {
                 case.example_id: nll
                 for case in cases
@@ -154,7 +154,7 @@ class Judging:
 
         cases, probes = load_cases(folder), load_reference(reference)
         before = [Before(**item) for item in json.loads((folder / "before.json").read_bytes())]
-        async with self._serving.borrow() as serving:
+        async with self._serving.borrow(bare=True) as serving:
             known_before = await measure_forgotten(serving.engine, forgotten.cases)
         known_after = await measure_forgotten(engine, forgotten.cases)
         evidence = await examine(engine, cases, before, probes, tell)

@@ -14,11 +14,13 @@ import structlog
 from shammah.errors import BaseModelError, Conflict, DamagedFile, NotFound
 from shammah.files import remove
 from shammah.paths import Paths
+from shammah.publish.manifest import VERSION_PREFIX
 from shammah.records import Active, Job
 from shammah.store.database import Store
 from shammah.training.spec import JobSpec
 from shammah_daemon.bases import Bases
 from shammah_daemon.database import Database
+from shammah_daemon.library import imported, loaded_versions
 from shammah_daemon.servable import Servable, servable
 from shammah_daemon.serving import Serving
 from shammah_daemon.supervisor import Supervisor
@@ -146,6 +148,12 @@ class Models:
                 f"versions {', '.join(taught)} were taught on the base {name!r}",
                 hint="they could not be taught again without it; it stays",
             )
+        adapters = [known.name for known in imported(self._paths) if known.base == name]
+        if adapters:
+            raise Conflict(
+                f"the adapter {adapters[0]} is for the base {name!r}",
+                hint=f"'shammah adapters delete {adapters[0]}' first",
+            )
         self._bases.remove(name)
 
     async def _want_active(self) -> None:
@@ -245,4 +253,9 @@ def _require_idle(store: Store, base: str) -> None:
 def _require_inactive(store: Store, number: int) -> list[Job]:
     """The unfinished jobs, if the version exists and does not serve."""
     store.pointer.require_inactive(Active(store.versions.get(number).base, number))
+    if number in loaded_versions(store):
+        raise Conflict(
+            f"the adapter of version {number} is loaded",
+            hint=f"'shammah adapters unload {VERSION_PREFIX}{number}' first",
+        )
     return store.jobs.unfinished()

@@ -62,7 +62,7 @@ async def prepare(
         )
     async with serving.borrow() as lease:
         asked = await cases_of(examples, lease.engine, lease.template)
-    async with serving.borrow() as former:
+    async with serving.borrow(bare=True) as former:
         held = await _held(former.engine, asked)
     situation = Situation(examples, new=frozenset(example.id for example in examples))
     lesson = await build(job, situation, config, engine, ChatTemplate.of(base))

@@ -15,6 +15,7 @@ from shammah.records import Verdict, Version
 from shammah.store.database import Store
 from shammah_daemon import disk
 from shammah_daemon.database import Database
+from shammah_daemon.library import loaded_versions
 from shammah_daemon.models import Models
 
 log = structlog.get_logger()
@@ -49,9 +50,10 @@ class Pruning:
         Args:
             keep: newest versions of each base; else as the settings say.
         """
-        versions, needed = await self._database.run(_situation)
+        versions, needed, loaded = await self._database.run(_situation)
         wanted = keep or self._keep or len(versions)
         kept = kept_versions(versions, wanted, needed)
+        kept |= {v.number: "its adapter is loaded" for v in versions if v.number in loaded}
         pruned = sorted(version.number for version in versions if version.number not in kept)
         folders = [self._paths.version(number) for number in pruned]
         freed = await asyncio.to_thread(disk.size_of, folders, set())
@@ -100,11 +102,12 @@ def _worth(version: Version) -> tuple[int, float, int]:
     return held, -version.report["kl_mean"], version.number
 
 
-def _situation(store: Store) -> tuple[Sequence[Version], set[int]]:
-    """The versions that have their files, and the numbers that must keep them."""
+def _situation(store: Store) -> tuple[Sequence[Version], set[int], set[int]]:
+    """The versions that have their files, and the numbers of those that must keep them: because
+    they serve or may, and because their adapters are loaded."""
     versions = [version for version in store.versions.list() if version.pruned_at is None]
     active = store.pointer.active()
     needed = {active.version} if active else set()
     with contextlib.suppress(Conflict):
         needed.add(store.pointer.previous().version)
-    return versions, needed
+    return versions, needed, loaded_versions(store)

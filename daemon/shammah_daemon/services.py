@@ -9,12 +9,14 @@ from fastapi import Depends, Request
 
 from shammah.config import Config
 from shammah.paths import Paths
+from shammah_daemon.adapters import Adapters
 from shammah_daemon.anticipation import Anticipation
 from shammah_daemon.backup import Backups
 from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
 from shammah_daemon.database import Database
+from shammah_daemon.exporting import Exporting
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.guest import Guest
 from shammah_daemon.hardware import Hardware
@@ -57,6 +59,8 @@ class Services:
     anticipation: Anticipation
     bases: Bases
     models: Models
+    adapters: Adapters
+    exporting: Exporting
     comparing: Comparing
     naming: Naming
     guest: Guest

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psutil
 import structlog
@@ -18,10 +24,11 @@ from shammah.bases.template import ChatTemplate
 from shammah.config import EngineConfig
 from shammah.engine.handle import Engine
 from shammah.engine.requests import Sampling
-from shammah.errors import EngineError, ShammahError
+from shammah.errors import EngineCrashed, EngineError, ShammahError
 from shammah.protocol import EngineState, EngineStatus
-from shammah.records import Active, Message
+from shammah.records import Active, Applied, Message
 from shammah_daemon import artefacts
+from shammah_daemon.attachments import Attachment, Attachments, no_attachments, scales
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.schedule.forecast import ENGINE_OVERHEAD_BYTES
 from shammah_daemon.servable import Servable
@@ -35,6 +42,9 @@ class Seat:
 
     servable: Servable
     engine: Engine
+    adapters: Sequence[Applied] = ()
+    bare: Engine | None = None  # the same without adapters, where somebody asked for it
+    making_bare: asyncio.Lock = field(default_factory=asyncio.Lock)
     leases: int = 0  # answers and work in the background
     answers: int = 0
     retired: bool = False
@@ -47,14 +57,26 @@ class Lease:
     engine: Engine
     active: Active
     template: ChatTemplate
+    adapters: Sequence[Applied] = ()  # that are added to it
 
 
 class Serving:
-    """Hands out the active engine, starts it again after a crash, swaps it for another."""
+    """Hands out the active engine, starts it again after a crash, swaps it for another.
 
-    def __init__(self, config: EngineConfig, courtesy: Courtesy) -> None:
+    Args:
+        attachments: asked whenever an engine is about to serve, and when adapters change.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        courtesy: Courtesy,
+        attachments: Attachments = no_attachments,
+    ) -> None:
         self._config = config
         self._courtesy = courtesy
+        self._attachments = attachments
+        self._left_out: str | None = None  # why an adapter that was loaded is not added
         self._seat: Seat | None = None
         self._retired: list[Seat] = []  # that still answer
         self._wanted: Servable | None = None
@@ -88,9 +110,17 @@ class Serving:
         """What the status says until something else is chosen to serve."""
         self._remark = text
 
+    @property
+    def adapters(self) -> Sequence[Applied]:
+        """Those that are added to what answers now."""
+        return self._seat.adapters if self._seat else ()
+
     @asynccontextmanager
-    async def lease(self) -> AsyncIterator[Lease]:
+    async def lease(self, *, bare: bool = False) -> AsyncIterator[Lease]:
         """The active engine for one answer; background work waits meanwhile.
+
+        Args:
+            bare: the version itself, whatever adapters are loaded.
 
         Raises:
             EngineError: no model, or it cannot be loaded.
@@ -100,17 +130,17 @@ class Serving:
             with self._holding(seat):
                 seat.answers += 1
                 try:
-                    yield Lease(seat.engine, seat.servable.active, seat.servable.template)
+                    yield await self._lent(seat, bare=bare)
                 finally:
                     seat.answers -= 1
 
     @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[Lease]:
+    async def borrow(self, *, bare: bool = False) -> AsyncIterator[Lease]:
         """The active engine for what is no answer: it tokenizes and scores beside running ones, and
-        background work goes on."""
+        background work goes on. Whoever measures a version wants it `bare`, see `lease`."""
         seat = await self._ready_seat()
         with self._holding(seat):
-            yield Lease(seat.engine, seat.servable.active, seat.servable.template)
+            yield await self._lent(seat, bare=bare)
 
     async def use(self, servable: Servable) -> None:
         """Serve another file from the next request on; running answers finish where they are.
@@ -120,14 +150,44 @@ class Serving:
         """
         async with self._changing:
             if self._seat is None or self.fits_beside(servable.size_bytes):
-                self._install(servable, await self._start(servable))
+                self._install(servable, *await self._start(servable))
             else:
                 await self._replace_in_place(servable)
 
     async def adopt(self, servable: Servable, engine: Engine) -> None:
         """Serve with an engine that runs already and is warm, from the next request on."""
         async with self._changing:
-            self._install(servable, engine)
+            adapters: Sequence[Applied] = ()
+            with contextlib.suppress(EngineCrashed):  # the next request starts it again, with them
+                adapters = await self._attach(engine, servable)
+                if adapters:  # they emptied its cache
+                    await warm_up(engine, servable.template)
+            self._install(servable, engine, adapters)
+
+    async def apply(self) -> None:
+        """Add the adapters that are loaded now, and no others, to what serves, from the next
+        request on. Loads no model: answers that are under way end with the adapters that they began
+        with, in a context of their own.
+
+        Raises:
+            EngineError: llama.cpp refuses one, or memory does not hold another context. What was
+                added before stays.
+        """
+        async with self._changing:
+            seat = self._seat
+            if seat is None or not seat.engine.alive:
+                return  # the next start adds them
+            self._draining = True  # who comes now gets the new state
+            try:
+                wanted = await self._checked(seat.servable)
+                engine = seat.engine
+                if seat.leases:
+                    engine = await seat.engine.beside(scales(wanted))
+                else:
+                    await seat.engine.use_adapters(scales(wanted))
+                self._install(seat.servable, engine, [one.applied for one in wanted])
+            finally:
+                self._draining = False
 
     @asynccontextmanager
     async def sharing_cores(self, guest: Engine) -> AsyncIterator[None]:
@@ -158,7 +218,7 @@ class Serving:
             context_tokens=seat.engine.context_tokens if seat else None,
             memory_bytes=_memory(seat.engine.pid) if seat and alive else None,
             active_requests=seat.answers if seat else 0,
-            problem=self._problem or self._remark,
+            problem=self._problem or self._left_out or self._remark,
         )
 
     def interrupt(self, reason: ShammahError) -> None:
@@ -169,7 +229,7 @@ class Serving:
     async def close(self) -> None:
         async with self._changing:
             if self._seat:
-                await self._seat.engine.close()
+                await _close(self._seat)
             await asyncio.gather(*self._tasks)
 
     @contextmanager
@@ -194,12 +254,55 @@ class Serving:
             servable = self._seat.servable if self._seat else self._wanted
             if servable is None:
                 raise EngineError(self._lacking.message, hint=self._lacking.hint)
-            self._install(servable, await self._start(servable))
+            self._install(servable, *await self._start(servable))
             assert self._seat is not None
             return self._seat
 
-    async def _start(self, servable: Servable) -> Engine:
-        """A new engine, warm. One that still answers shares the cores with it.
+    async def _lent(self, seat: Seat, *, bare: bool) -> Lease:
+        """The seat's engine, or its model without the adapters, in a context made once."""
+        servable = seat.servable
+        if not bare or not seat.adapters:
+            return Lease(seat.engine, servable.active, servable.template, seat.adapters)
+        async with seat.making_bare:
+            if seat.bare is None:
+                seat.bare = await seat.engine.beside({})
+        return Lease(seat.bare, servable.active, servable.template)
+
+    async def _checked(self, servable: Servable) -> list[Attachment]:
+        """What is to be added, but for what is damaged: the status says so."""
+        self._left_out = None
+        wanted = []
+        for one in await self._attachments(servable.active):
+            try:
+                await artefacts.check(one.file, one.sha256)
+                wanted.append(one)
+            except ShammahError as error:
+                self._leave_out(one, error)
+        return wanted
+
+    async def _attach(self, engine: Engine, servable: Servable) -> list[Applied]:
+        """Add to a new engine what can be added: an adapter must not keep the model from serving.
+
+        Raises:
+            EngineCrashed: the engine has ended.
+        """
+        added: list[Attachment] = []
+        for one in await self._checked(servable):
+            try:
+                await engine.use_adapters(scales([*added, one]))
+                added.append(one)
+            except EngineCrashed:
+                raise
+            except EngineError as error:
+                self._leave_out(one, error)
+        return [one.applied for one in added]
+
+    def _leave_out(self, one: Attachment, error: ShammahError) -> None:
+        self._left_out = f"the adapter {one.applied.name} is not added: {error.message}"
+        log.error("adapter left out", adapter=one.applied.name, problem=error.message)
+
+    async def _start(self, servable: Servable) -> tuple[Engine, Sequence[Applied]]:
+        """A new engine, warm, and what is added to it. One that still answers shares the cores.
 
         If it fails or nobody wants it any more, nothing of it stays.
         """
@@ -212,6 +315,7 @@ class Serving:
             await artefacts.check(servable.gguf, servable.sha256)
             engine = await Engine.start(servable.gguf, self._config)
             await _share_cores([engine] if old else [], shared=True)
+            adapters = await self._attach(engine, servable)
             await warm_up(engine, servable.template)
         except BaseException as error:
             self._state = "ready" if self._seat else "stopped"
@@ -223,23 +327,31 @@ class Serving:
             self._spawn(_share_cores(beside, shared=False))
             raise
         self._problem = None
-        return engine
+        return engine, adapters
 
-    def _install(self, servable: Servable, engine: Engine) -> None:
-        """From here on `engine` answers."""
-        old, self._seat = self._seat, Seat(servable, engine)
+    def _install(self, servable: Servable, engine: Engine, adapters: Sequence[Applied]) -> None:
+        """From here on `engine` answers, which may be the one that did so before."""
+        old, self._seat = self._seat, Seat(servable, engine, adapters)
+        if old is not None and old.engine is engine:
+            self._seat.bare, old = old.bare, None
         if self._wanted != servable:
             self._remark = None
         self._wanted = servable
         self._state = "ready"
-        log.info("serving", base=servable.active.base, version=servable.active.version)
+        log.info(
+            "serving",
+            base=servable.active.base,
+            version=servable.active.version,
+            adapters=[one.name for one in adapters],
+        )
         if old is not None:
             old.retired = True
             if old.leases == 0:
                 self._retire(old)
             else:
                 self._retired.append(old)
-                self._spawn(_share_cores((engine, old.engine), shared=True))
+                if not engine.shares_process_with(old.engine):
+                    self._spawn(_share_cores((engine, old.engine), shared=True))
 
     async def _replace_in_place(self, servable: Servable) -> None:
         """Drain, stop, start: memory does not hold both. On failure the old file serves again."""
@@ -250,14 +362,14 @@ class Serving:
             while seat.leases:
                 self._drained.clear()
                 await self._drained.wait()
-            await seat.engine.close()
-            self._install(servable, await self._start(servable))
+            await _close(seat)
+            self._install(servable, *await self._start(servable))
         finally:
             self._draining = False  # a failed start leaves a dead seat: the next request revives it
 
     def _retire(self, seat: Seat) -> None:
         self._retired = [one for one in self._retired if one is not seat]
-        self._spawn(seat.engine.close())
+        self._spawn(_close(seat))
         if self._seat and self._seat is not seat:
             self._spawn(_share_cores([self._seat.engine], shared=False))
 
@@ -273,6 +385,11 @@ async def warm_up(engine: Engine, template: ChatTemplate) -> None:
         hello = template.render([Message(role="user", content="Hello")])
         [prompt] = await engine.tokenize([hello], prompt=True)
         await engine.answer(prompt, Sampling(max_tokens=1))
+
+
+async def _close(seat: Seat) -> None:
+    for engine in [*([seat.bare] if seat.bare else []), seat.engine]:
+        await engine.close()
 
 
 async def _share_cores(engines: Iterable[Engine], *, shared: bool) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from shammah import __version__
 from shammah.cli import (
+    adapters,
     backups,
     bases,
     config,
@@ -45,6 +46,7 @@ app.add_typer(examples.app, name="examples")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(versions.app, name="versions")
 app.add_typer(bases.app, name="model")
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(daemon.app, name="daemon")
 app.add_typer(config.app, name="config")
 

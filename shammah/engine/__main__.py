@@ -10,6 +10,8 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,20 +30,34 @@ from shammah.stage import die_with_parent
 Message = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What every context of the model is made for."""
+
+    slots: int  # answers at the same time
+    context_tokens: int  # longest prompt plus answer
+    cells: int
+
+
 class Engine:
-    """One model, its context, and what the parent asked of them."""
+    """One model, its contexts, and what the parent asked of them.
+
+    A context has adapters of its own. There is one (number 0), and another one only while answers
+    that were begun with other adapters end in theirs.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._model: Model | None = None
-        self._context: Context | None = None
+        self._shape = Shape(0, 0, 0)
+        self._batchers: dict[int, Batcher] = {}  # by the numbers of their contexts
         self._embedder: Context | None = None
-        self._batcher: Batcher | None = None
-        self._threads = 1
+        self._threads = 1  # all that it may compute with
+        self._shared = False
 
     @property
     def busy(self) -> bool:
-        return self._batcher is not None and self._batcher.busy
+        return any(batcher.busy for batcher in self._batchers.values())
 
     def handle(self, message: Message) -> None:
         """Do what `message` asks, or queue it; every failure is answered."""
@@ -56,7 +72,9 @@ class Engine:
         A llama_decode that fails leaves the context in an unknown state: end, and let the parent
         start a fresh process.
         """
-        self._loaded()[2].step()
+        for batcher in self._batchers.values():
+            if batcher.busy:
+                batcher.step()
 
     def emit(self, message: Message) -> None:
         self._out.write(json.dumps(message) + "\n")
@@ -65,13 +83,20 @@ class Engine:
     def _done(self, message: Message, **fields: Any) -> None:
         self.emit({"id": message["id"], "event": "done", **fields})
 
-    def _loaded(self) -> tuple[Model, Context, Batcher]:
-        if self._model is None or self._context is None or self._batcher is None:
+    def _loaded(self) -> Model:
+        if self._model is None:
             raise EngineError("no model is loaded")
-        return self._model, self._context, self._batcher
+        return self._model
+
+    def _batcher(self, message: Message) -> Batcher:
+        """Field: context."""
+        if message["context"] not in self._batchers:
+            raise EngineError("no model is loaded")
+        return self._batchers[message["context"]]
 
     def _op_load(self, message: Message) -> None:
-        """Fields: path, context_tokens, slots, threads (0: one per physical core), gpu_layers."""
+        """Fields: context, path, context_tokens, slots, threads (0: one per physical core),
+        gpu_layers."""
         if self._model is not None:
             raise EngineError("a model is loaded already")
         self._threads = message["threads"] or psutil.cpu_count(logical=False) or 1
@@ -80,62 +105,92 @@ class Engine:
         context_tokens = min(message["context_tokens"], description["context_tokens"])
         # Room for two full conversations, or for one and the scoring of a candidate.
         cells = max(2 * context_tokens, context_tokens + 2 * BATCH_TOKENS)
-        context = Context(
-            model, cells=cells, sequences=message["slots"] + WAVE_ROWS, threads=self._threads
-        )
-        self._model, self._context = model, context
-        self._batcher = Batcher(context, message["slots"], context_tokens, self.emit)
+        self._shape = Shape(message["slots"], context_tokens, cells)
+        self._batchers[message["context"]] = self._new_batcher(model, {})
+        self._model = model
         self._done(message, description=description, context_tokens=context_tokens)
+
+    def _new_batcher(self, model: Model, adapters: Mapping[Path, float]) -> Batcher:
+        shape = self._shape
+        context = Context(
+            model, cells=shape.cells, sequences=shape.slots + WAVE_ROWS, threads=self._own_threads
+        )
+        try:
+            context.use_adapters(adapters)
+        except EngineError:
+            context.close()
+            raise
+        return Batcher(context, shape.slots, shape.context_tokens, self.emit)
+
+    @property
+    def _own_threads(self) -> int:
+        return max(self._threads // 2, 1) if self._shared else self._threads
 
     def _op_tokenize(self, message: Message) -> None:
         """Fields: texts, prompt (each text begins a sequence)."""
-        model = self._loaded()[0]
+        model = self._loaded()
         tokens = [model.tokenize(t, prompt=message["prompt"]) for t in message["texts"]]
         self._done(message, tokens=tokens, ends_turn=[[*map(model.ends_turn, t)] for t in tokens])
 
     def _op_grammar(self, message: Message) -> None:
         """Field: schema. Answers the grammar that a generation with it needs, known to be good."""
         grammar = grammar_of(message["schema"])
-        free(self._loaded()[0].grammar(grammar))
+        free(self._loaded().grammar(grammar))
         self._done(message, grammar=grammar)
 
     def _op_generate(self, message: Message) -> None:
-        self._loaded()[2].generate(parse_generate(message))
+        self._batcher(message).generate(parse_generate(message))
 
     def _op_score(self, message: Message) -> None:
-        self._loaded()[2].score(parse_score(message))
+        self._batcher(message).score(parse_score(message))
 
     def _op_cancel(self, message: Message) -> None:
-        if self._batcher:
-            self._batcher.cancel(message["target"])
+        for batcher in self._batchers.values():
+            batcher.cancel(message["target"])
 
-    def _op_attach(self, message: Message) -> None:
-        """Fields: path, scale. Running answers go on with the adapter."""
-        _model, context, batcher = self._loaded()
-        context.attach(Path(message["path"]), message["scale"])
+    def _op_adapters(self, message: Message) -> None:
+        """Fields: context, adapters (path: scale). Running answers go on with them."""
+        batcher = self._batcher(message)
+        batcher.context.use_adapters(_scales(message))
         batcher.forget_cache()
+        self._free_adapters()
         self._done(message)
 
-    def _op_detach(self, message: Message) -> None:
-        _model, context, batcher = self._loaded()
-        context.detach(Path(message["path"]))
-        batcher.forget_cache()
+    def _op_fork(self, message: Message) -> None:
+        """Fields: context (the number of a new one), adapters. The others go on as they are."""
+        number = message["context"]
+        self._batchers[number] = self._new_batcher(self._loaded(), _scales(message))
         self._done(message)
+
+    def _op_release(self, message: Message) -> None:
+        """Field: context. What is under way in it ends with an error."""
+        batcher = self._batcher(message)
+        del self._batchers[message["context"]]
+        batcher.close()
+        self._free_adapters()
+        self._done(message)
+
+    def _free_adapters(self) -> None:
+        used = [path for one in self._batchers.values() for path in one.context.adapters]
+        self._loaded().keep_adapters(used)
 
     def _op_share(self, message: Message) -> None:
         """Field: shared. Leave half of the threads to another engine, or take them back."""
-        self._loaded()[1].use_threads(
-            max(self._threads // 2, 1) if message["shared"] else self._threads
-        )
+        self._loaded()
+        self._shared = message["shared"]
+        for batcher in self._batchers.values():
+            batcher.context.use_threads(self._own_threads)
         self._done(message)
 
     def _op_forget(self, message: Message) -> None:
-        self._loaded()[2].forget_cache()
+        self._batcher(message).forget_cache()
         self._done(message)
 
     def _op_embed(self, message: Message) -> None:
-        """Field: text. Answers a unit vector, the mean of the last hidden states: [n_embd]."""
-        model = self._loaded()[0]
+        """Field: text. Answers a unit vector, the mean of the last hidden states: [n_embd].
+
+        Without adapters: an index of such vectors lasts."""
+        model = self._loaded()
         tokens = model.tokenize(message["text"], prompt=True)
         if not tokens:
             raise UsageError("an empty text has no embedding")
@@ -155,9 +210,17 @@ class Engine:
 
     def _op_stats(self, message: Message) -> None:
         memory = psutil.Process().memory_info().rss
-        active = self._batcher.active if self._batcher else 0
-        threads = self._context.threads if self._context else 0
-        self._done(message, memory_bytes=memory, active=active, threads=threads)
+        batchers = self._batchers.values()
+        self._done(
+            message,
+            memory_bytes=memory,
+            active=sum(batcher.active for batcher in batchers),
+            threads=max((batcher.context.threads for batcher in batchers), default=0),
+        )
+
+
+def _scales(message: Message) -> dict[Path, float]:
+    return {Path(path): scale for path, scale in message["adapters"].items()}
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ class Batcher:
     """
 
     def __init__(self, context: Context, slots: int, context_tokens: int, emit: Emit) -> None:
-        self._context = context
+        self.context = context
         self._slots = [Slot(sequence) for sequence in range(slots)]
         self._wave_sequences = range(slots, slots + WAVE_ROWS)
         self._context_tokens = context_tokens
@@ -140,12 +140,27 @@ class Batcher:
             if slot.answer and slot.answer.request.id == target:
                 self._finish(slot, "cancelled")
 
+    def close(self) -> None:
+        """Give the context back; whatever is under way ends with an error."""
+        answers = [slot.answer for slot in self._slots if slot.answer]
+        for answer in answers:
+            answer.sampler.close()
+        numbers = [
+            *(answer.request.id for answer in answers),
+            *(scoring.request.id for scoring in self._scorings),
+            *(request.id for request in self._waiting),
+        ]
+        error = EngineError("the answer was given up: its adapters are gone", hint="ask once more")
+        for number in numbers:
+            self._emit(error_message(number, error))
+        self.context.close()
+
     def forget_cache(self) -> None:
         """Drop what sequences hold: it was computed with other weights, or is of no more use.
 
         Running answers compute their text so far again before they go on.
         """
-        self._context.clear()
+        self.context.clear()
         for slot in self._slots:
             if slot.answer:
                 slot.answer.todo = slot.tokens + slot.answer.todo
@@ -181,7 +196,7 @@ class Batcher:
                 request=request,
                 limit=limit,
                 todo=request.prompt[cached:],
-                sampler=Sampler(self._context.model, sampling),
+                sampler=Sampler(self.context.model, sampling),
                 text=TextStream(sampling.stop),
                 cached=cached,
                 started=time.monotonic(),
@@ -209,11 +224,11 @@ class Batcher:
         donor = max(self._slots, key=lambda s: (_common(s.tokens, prompt), s is slot))
         common = min(_common(donor.tokens, prompt), len(prompt) - 1)
         if donor is not slot:
-            self._context.keep(slot.sequence, 0)
+            self.context.keep(slot.sequence, 0)
             if common:
-                self._context.share(donor.sequence, slot.sequence, common)
+                self.context.share(donor.sequence, slot.sequence, common)
         else:
-            self._context.keep(slot.sequence, common)
+            self.context.keep(slot.sequence, common)
         slot.tokens = prompt[:common]
         return common
 
@@ -221,13 +236,13 @@ class Batcher:
         """Empty idle sequences, oldest first, until `cells` more fit. False: wait for answers."""
         held = {s.sequence: s.cells for s in self._slots if s is not keep}
         running = sum(s.cells for s in self._slots if s.answer)
-        if running + cells > self._context.cells:
+        if running + cells > self.context.cells:
             return False
         idle = sorted((s for s in self._slots if not s.answer and s is not keep), key=_last_use)
         for slot in idle:
-            if sum(held.values()) + cells <= self._context.cells:
+            if sum(held.values()) + cells <= self.context.cells:
                 break
-            self._context.keep(slot.sequence, 0)
+            self.context.keep(slot.sequence, 0)
             slot.tokens = []
             held[slot.sequence] = 0
         return True
@@ -251,7 +266,7 @@ class Batcher:
                 taken.append((slot, len(entries) - 1))
                 slot.tokens += answer.todo[:count]
                 del answer.todo[:count]
-        self._context.decode(entries)
+        self.context.decode(entries)
         for slot, last_index in taken:
             if slot.answer and not slot.answer.todo:
                 self._sample(slot, slot.answer, last_index)
@@ -262,7 +277,7 @@ class Batcher:
         return [answer for answer in answers if answer.request.watched]
 
     def _sample(self, slot: Slot, answer: Answer, index: int) -> None:
-        token = answer.sampler.sample(self._context, index)
+        token = answer.sampler.sample(self.context, index)
         slot.used = self._step
         if token is None:
             self._fail(slot, answer)
@@ -270,14 +285,14 @@ class Batcher:
         if answer.first_token is None:
             answer.first_token = time.monotonic()
         if answer.request.sampling.score:
-            logits = self._context.logits(index)
+            logits = self.context.logits(index)
             answer.nll.append(_normaliser(logits) - float(logits[token]))
-        if self._context.model.ends_turn(token):
+        if self.context.model.ends_turn(token):
             self._finish(slot, "stop")
             return
         answer.generated += 1
         answer.todo = [token]
-        text = answer.text.feed(self._context.model.piece(token))
+        text = answer.text.feed(self.context.model.piece(token))
         if text:
             self._emit({"id": answer.request.id, "event": "text", "text": text})
         if answer.text.stopped:
@@ -352,16 +367,14 @@ class Batcher:
         try:
             for start in range(0, len(entries), BATCH_TOKENS):
                 chunk = entries[start : start + BATCH_TOKENS]
-                self._context.decode(chunk)
+                self.context.decode(chunk)
                 for index, entry in enumerate(chunk):
                     if entry.wants_logits:
                         number, place = next(todo)
-                        _read(
-                            results[number], rows[number], place, self._context.logits(index), top
-                        )
+                        _read(results[number], rows[number], place, self.context.logits(index), top)
         finally:
             for sequence in sequences:
-                self._context.keep(sequence, 0)
+                self.context.keep(sequence, 0)
         return results
 
 

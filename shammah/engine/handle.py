@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import structlog
 from shammah import errors
 from shammah.config import EngineConfig
 from shammah.engine.requests import Sampling, ScoreRow, error_message
-from shammah.errors import EngineCrashed, ShammahError
+from shammah.errors import EngineCrashed, EngineError, ShammahError
 from shammah.stage import child_environment
 
 log = structlog.get_logger()
@@ -65,18 +65,94 @@ class Embedding:
     tokens: int  # of the text
 
 
+class Child:
+    """The process, and who waits for which of its answers."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.contexts: set[int] = set()  # that somebody holds
+        self._pending: dict[int, asyncio.Queue[Message]] = {}
+        self._numbers = itertools.count(1)
+        self._context_numbers = itertools.count()
+        self._reader = asyncio.create_task(self._read())
+
+    @property
+    def alive(self) -> bool:
+        return not self._reader.done()
+
+    def new_context(self) -> int:
+        """The number of a context that is to be made."""
+        number = next(self._context_numbers)
+        self.contexts.add(number)
+        return number
+
+    async def ask(self, op: str, **fields: Any) -> Message:
+        """What it answers. Raises as `Engine`'s methods do."""
+        number, queue = self.open()
+        try:
+            await self.send(id=number, op=op, **fields)
+            return _checked(await queue.get())
+        finally:
+            self.leave(number)
+
+    def open(self) -> tuple[int, asyncio.Queue[Message]]:
+        """The number of a new request, and where its answers come."""
+        if not self.alive:
+            raise _crashed(self.process.returncode)
+        number = next(self._numbers)
+        queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._pending[number] = queue
+        return number, queue
+
+    def leave(self, number: int) -> None:
+        """Nobody waits for the request any more."""
+        del self._pending[number]
+
+    def write(self, **message: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def send(self, **message: Any) -> None:
+        assert self.process.stdin is not None
+        self.write(**message)
+        # A broken pipe shows as the end of stdout too; the reader tells those who wait.
+        with contextlib.suppress(ConnectionError):
+            await self.process.stdin.drain()
+
+    def interrupt(self, reason: ShammahError) -> None:
+        for number, queue in self._pending.items():
+            queue.put_nowait(error_message(number, reason))
+
+    async def end(self) -> None:
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+        await self.process.wait()
+        await self._reader
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            message = json.loads(line)
+            queue = self._pending.get(message["id"])
+            if queue is not None:
+                queue.put_nowait(message)
+        code = await self.process.wait()
+        error = _crashed(code)
+        log.info("engine ended", pid=self.process.pid, code=code, in_flight=len(self._pending))
+        self.interrupt(error)
+
+
 class Engine:
-    """One running engine child with one model loaded.
+    """One running engine child with one model loaded, or one context of several in it.
 
     Every method raises `EngineCrashed` when the child ends before it has answered, and otherwise
     the class of `shammah.errors` that the child raised.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._pending: dict[int, asyncio.Queue[Message]] = {}
-        self._numbers = itertools.count(1)
-        self._reader = asyncio.create_task(self._read())
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._context = child.new_context()
         self.description: Message = {}  # of the file, see `llama.Model.description`
         self.context_tokens = 0  # longest prompt plus answer
 
@@ -92,7 +168,7 @@ class Engine:
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_LIMIT_BYTES,
             env=child_environment(), start_new_session=True,
         )  # fmt: skip
-        engine = cls(process)
+        engine = cls(Child(process))
         try:
             loaded = await engine._ask(
                 "load",
@@ -112,11 +188,14 @@ class Engine:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.process.pid
 
     @property
     def alive(self) -> bool:
-        return not self._reader.done()
+        return self._child.alive
+
+    def shares_process_with(self, other: Engine) -> bool:
+        return self._child is other._child
 
     async def generate(
         self, prompt: Sequence[int], sampling: Sampling, *, watched: bool = True
@@ -126,12 +205,13 @@ class Engine:
         Args:
             watched: somebody reads along, so that other work must go on in small steps.
         """
-        number, queue = self._open()
+        number, queue = self._child.open()
         finished = False
         try:
-            await self._send(
+            await self._child.send(
                 id=number,
                 op="generate",
+                context=self._context,
                 prompt=list(prompt),
                 sampling=asdict(sampling),
                 watched=watched,
@@ -153,10 +233,10 @@ class Engine:
                 )
                 return
         finally:
-            del self._pending[number]
+            self._child.leave(number)
             if not finished and self.alive:
                 # Not awaited: this also runs while the asking task is being cancelled.
-                self._write(op="cancel", target=number)
+                self._child.write(op="cancel", target=number)
 
     async def answer(self, prompt: Sequence[int], sampling: Sampling) -> tuple[str, Finished]:
         """The whole answer at once; nobody reads along."""
@@ -213,12 +293,21 @@ class Engine:
         grammar: str = (await self._ask("grammar", schema=schema))["grammar"]
         return grammar
 
-    async def attach(self, adapter: Path, scale: float = 1.0) -> None:
-        """Put a GGUF LoRA on the model, from the next token on."""
-        await self._ask("attach", path=str(adapter), scale=scale)
+    async def use_adapters(self, scales: Mapping[Path, float]) -> None:
+        """Compute with these GGUF LoRAs and no others, from the next token on."""
+        await self._ask("adapters", adapters=_plain(scales))
 
-    async def detach(self, adapter: Path) -> None:
-        await self._ask("detach", path=str(adapter))
+    async def beside(self, scales: Mapping[Path, float]) -> Engine:
+        """The same weights with other adapters, in a context of its own: answers of this engine go
+        on as they began. Takes the memory of one more cache until either of the two is closed."""
+        other = Engine(self._child)
+        other.description, other.context_tokens = self.description, self.context_tokens
+        try:
+            await other._ask("fork", adapters=_plain(scales))
+        except BaseException:
+            self._child.contexts.discard(other._context)
+            raise
+        return other
 
     async def share_cores(self, *, shared: bool) -> None:
         """Compute with half of the threads while another engine answers too; two engines with a
@@ -234,60 +323,29 @@ class Engine:
         return await self._ask("stats")
 
     def interrupt(self, reason: ShammahError) -> None:
-        """End every answer that is under way: who waits for it gets `reason`."""
-        for number, queue in self._pending.items():
-            queue.put_nowait(error_message(number, reason))
+        """End every answer of the child that is under way: who waits for it gets `reason`."""
+        self._child.interrupt(reason)
 
     async def close(self) -> None:
-        """End the child; what was in flight gets `EngineCrashed`."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-        await self._process.wait()
-        await self._reader
+        """Give the context back, and end the child with its last one; what was in flight gets
+        `EngineCrashed` then."""
+        self._child.contexts.discard(self._context)
+        if not self._child.contexts:
+            await self._child.end()
+        elif self.alive:
+            with contextlib.suppress(EngineError):  # it ends meanwhile, and the context with it
+                await self._ask("release")
 
     async def _warm_up(self) -> None:
         tokens = await self.tokenize(["Hello"], prompt=True)
         await self.answer(tokens[0], Sampling(max_tokens=1))
 
     async def _ask(self, op: str, **fields: Any) -> Message:
-        number, queue = self._open()
-        try:
-            await self._send(id=number, op=op, **fields)
-            return _checked(await queue.get())
-        finally:
-            del self._pending[number]
+        return await self._child.ask(op, context=self._context, **fields)
 
-    def _open(self) -> tuple[int, asyncio.Queue[Message]]:
-        if not self.alive:
-            raise _crashed(self._process.returncode)
-        number = next(self._numbers)
-        queue: asyncio.Queue[Message] = asyncio.Queue()
-        self._pending[number] = queue
-        return number, queue
 
-    def _write(self, **message: Any) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message).encode() + b"\n")
-
-    async def _send(self, **message: Any) -> None:
-        assert self._process.stdin is not None
-        self._write(**message)
-        # A broken pipe shows as the end of stdout too; the reader tells those who wait.
-        with contextlib.suppress(ConnectionError):
-            await self._process.stdin.drain()
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            message = json.loads(line)
-            queue = self._pending.get(message["id"])
-            if queue is not None:
-                queue.put_nowait(message)
-        code = await self._process.wait()
-        error = _crashed(code)
-        log.info("engine ended", pid=self.pid, code=code, in_flight=len(self._pending))
-        self.interrupt(error)
+def _plain(scales: Mapping[Path, float]) -> dict[str, float]:
+    return {str(path): scale for path, scale in scales.items()}
 
 
 def _crashed(code: int | None) -> EngineCrashed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,33 @@ class Model:
             )
         self._vocab = llama_cpp.llama_model_get_vocab(self.handle)
         self.vocabulary_size = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self._adapters: dict[Path, Any] = {}
         self._bos = llama_cpp.llama_vocab_bos(self._vocab)
         self._adds_bos = llama_cpp.llama_vocab_get_add_bos(self._vocab)
 
     def close(self) -> None:
         llama_cpp.llama_model_free(self.handle)
+
+    def adapter(self, path: Path) -> Any:
+        """A GGUF LoRA, read once, for the contexts of this model.
+
+        Raises:
+            EngineError: not an adapter, or one for another model.
+        """
+        if path not in self._adapters:
+            adapter = llama_cpp.llama_adapter_lora_init(self.handle, str(path).encode())
+            if not adapter:
+                raise EngineError(
+                    f"llama.cpp cannot attach the adapter {path}",
+                    hint="it must be a GGUF LoRA made for the model that is loaded",
+                )
+            self._adapters[path] = adapter
+        return self._adapters[path]
+
+    def keep_adapters(self, paths: Collection[Path]) -> None:
+        """Free all others: no context uses them any more."""
+        for path in self._adapters.keys() - set(paths):
+            llama_cpp.llama_adapter_lora_free(self._adapters.pop(path))
 
     def tokenize(self, text: str, *, prompt: bool = False) -> list[int]:
         """Token ids of `text`; special tokens in it are recognised.
@@ -153,7 +175,7 @@ class Context:
             )
         self._memory = llama_cpp.llama_get_memory(self.handle)
         self._batch = llama_cpp.llama_batch_init(BATCH_TOKENS, 0, sequences)
-        self._adapters: dict[str, tuple[Any, float]] = {}
+        self.adapters: Mapping[Path, float] = {}  # their scales
 
     def close(self) -> None:
         llama_cpp.llama_batch_free(self._batch)
@@ -209,39 +231,21 @@ class Context:
     def clear(self) -> None:
         llama_cpp.llama_memory_clear(self._memory, True)
 
-    def attach(self, path: Path, scale: float) -> None:
-        """Add a GGUF LoRA, or change its scale. The caller clears what was cached before.
+    def use_adapters(self, scales: Mapping[Path, float]) -> None:
+        """Compute with these GGUF LoRAs and no others; each counts `scale` times. The caller clears
+        what was cached before.
 
         Raises:
-            EngineError: not an adapter, or one for another model.
+            EngineError: one is not an adapter, or one for another model; nothing has changed.
         """
-        known = self._adapters.get(str(path))
-        adapter = known[0] if known else None
-        if adapter is None:
-            adapter = llama_cpp.llama_adapter_lora_init(self.model.handle, str(path).encode())
-        if not adapter:
-            raise EngineError(
-                f"llama.cpp cannot attach the adapter {path}",
-                hint="it must be a GGUF LoRA made for the model that is loaded",
-            )
-        self._adapters[str(path)] = (adapter, scale)
-        self._apply_adapters()
-
-    def detach(self, path: Path) -> None:
-        if str(path) not in self._adapters:
-            raise EngineError(f"the adapter {path} is not attached")
-        adapter, _scale = self._adapters.pop(str(path))
-        self._apply_adapters()
-        llama_cpp.llama_adapter_lora_free(adapter)
-
-    def _apply_adapters(self) -> None:
-        count = len(self._adapters)
+        count = len(scales)
         handles = (llama_cpp.llama_adapter_lora_p_ctypes * max(count, 1))()
-        scales = (ctypes.c_float * max(count, 1))()
-        for i, (adapter, scale) in enumerate(self._adapters.values()):
-            handles[i], scales[i] = adapter, scale
-        if llama_cpp.llama_set_adapters_lora(self.handle, handles, count, scales) != 0:
+        factors = (ctypes.c_float * max(count, 1))()
+        for i, (path, scale) in enumerate(scales.items()):
+            handles[i], factors[i] = self.model.adapter(path), scale
+        if llama_cpp.llama_set_adapters_lora(self.handle, handles, count, factors) != 0:
             raise EngineError(f"llama.cpp refused {count} adapters")
+        self.adapters = dict(scales)
 
 
 class Sampler:

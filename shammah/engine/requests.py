@@ -2,15 +2,15 @@
 
 Requests carry a number chosen by the asker, and every answer repeats it:
 
-    > {"id": 1, "op": "load", "path": "...", "context_tokens": 4096, "threads": 2, ...}
+    > {"id": 1, "op": "load", "context": 0, "path": "...", "context_tokens": 4096, ...}
     < {"id": 1, "event": "done", ...}
-    > {"id": 2, "op": "generate", "prompt": [1, 2, 3], "max_tokens": 64, ...}
+    > {"id": 2, "op": "generate", "context": 0, "prompt": [1, 2, 3], "max_tokens": 64, ...}
     < {"id": 2, "event": "text", "text": "Hel"}
     < {"id": 2, "event": "done", "finish_reason": "stop", ...}
     > {"op": "cancel", "target": 2}
     < {"id": 3, "event": "error", "type": "EngineError", "message": "...", "hint": "..."}
 
-Knows no llama.cpp.
+`context` is the number of the context that is meant, see `Engine.beside`. Knows no llama.cpp.
 """
 
 from __future__ import annotations

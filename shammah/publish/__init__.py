@@ -4,5 +4,8 @@
 ADAPTER_FOLDER = "adapter"
 ADAPTER_FILE = "adapter.gguf"
 
+#: A model in an exported folder.
+MODEL_FILE = "model.gguf"
+
 #: Rank and alpha, in the PEFT folder.
 ADAPTER_CONFIG = "adapter_config.json"

@@ -1,4 +1,5 @@
-"""The publishing stages of a job as a child process: `python -m shammah.publish merge|quantize`.
+"""The publishing stages of a job as a child process: `python -m shammah.publish merge|quantize`;
+beside them `import` and `export`, which read what is wanted from stdin.
 
 Knows the names of the files in the job's folder, and leaves the work to the other modules.
 """
@@ -10,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,26 @@ def quantize_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str,
     }
 
 
+def import_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, Any]:
+    """A PEFT folder becomes an adapter of the home."""
+    from shammah.publish.importing import Import, import_adapter
+
+    return asdict(import_adapter(Import(**stage.receive(stop))))
+
+
+def export_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, Any]:
+    """Adapters become a file or a folder for other programs."""
+    from shammah.publish.exporting import Export, export
+
+    wanted = Export.of(stage.receive(stop))
+    reports: dict[str, Callable[[float], None]] = {}
+
+    def report(name: str, fraction: float) -> None:
+        reports.setdefault(name, _progress(name))(fraction)
+
+    return export(wanted, threads=arguments.threads, stop=stop, report=report)
+
+
 def _progress(name: str) -> Callable[[float], None]:
     """Reports the fraction that a stage has done, in steps of `PROGRESS_STEP`."""
     reported = 0.0
@@ -118,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
         "--into", type=Path, metavar="DIR", help="where the files go; JOB_DIR by default"
     )
     merge_parser.add_argument("--scale", type=float, default=1.0, help="times the adapter's effect")
+    for name, run in (("import", import_stage), ("export", export_stage)):
+        asked = commands.add_parser(name, help=run.__doc__)
+        asked.set_defaults(stage=run, threads=os.cpu_count() or 1)
     quantize_parser.add_argument("type", metavar="TYPE", help="Q4_K_M, Q8_0, ...")
     return parser
 

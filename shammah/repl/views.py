@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shammah.protocol import (
+    AdapterView,
+    AppliedView,
     BaseView,
     DiskView,
     ExampleView,
@@ -171,6 +173,7 @@ def why(found: WhyView) -> str:
         answer=found.id,
         version=f"{found.version} of {found.base}"
         + ("" if found.version else " (the base itself)"),
+        adapters=_applied(found.adapters),
         question=one_line(found.question),
         corrections=None if found.injected else "none was put into the context",
     )
@@ -297,6 +300,58 @@ def version(found: VersionView) -> str:
     return printable("\n".join(lines))
 
 
+def adapters(found: list[AdapterView]) -> Grid:
+    several = len({adapter.base for adapter in found}) > 1
+    return Grid(
+        headings=("", "name", *["base"] * several, "rank", "scale", "size", "created", "from"),
+        rows=[
+            (
+                "*" if adapter.loaded else "",
+                adapter.name,
+                *[adapter.base] * several,
+                str(adapter.rank),
+                "" if adapter.scale is None else f"{adapter.scale:g}",
+                size(adapter.size_bytes),
+                moment(adapter.created_at),
+                one_line(adapter.origin),
+            )
+            for adapter in found
+        ],
+        empty="no adapters yet: a lesson makes one, 'shammah adapters import PATH' takes one in",
+    )
+
+
+def adapter(found: AdapterView) -> str:
+    lines = _fields(
+        name=found.name,
+        loaded=_loaded(found),
+        base=f"{found.base} ({found.base_sha256[:12]})",
+        rank=found.rank,
+        alpha=f"{found.alpha:g} (times {found.scaling:g})",
+        modules=", ".join(found.modules),
+        size=size(found.size_bytes),
+        origin=found.origin,
+        remark=found.remark,
+        created=moment(found.created_at),
+    )
+    files = [f"{sha256}  {path}" for path, sha256 in found.files.items()]
+    return printable("\n".join([*lines, *files]))
+
+
+def _loaded(found: AdapterView) -> str:
+    if found.loaded:
+        return f"at scale {found.scale:g}"
+    if found.problem is None:
+        return "no"
+    chosen = "" if found.scale is None else f"at scale {found.scale:g}, but not added: "
+    return f"{chosen or 'no: '}{found.problem}"
+
+
+def _applied(adapters: Sequence[AppliedView]) -> str | None:
+    """`style at 1, terms at 0.5`."""
+    return ", ".join(f"{one.name} at {one.scale:g}" for one in adapters) or None
+
+
 def bases(found: list[BaseView]) -> Grid:
     return Grid(
         headings=("", "name", "architecture", "parameters", "type", "size", "teachable", "from"),
@@ -358,6 +413,7 @@ def status(now: Status) -> str:
         daemon=f"shammah {now.version}, pid {now.pid}, up {duration(now.uptime_seconds)}",
         base=now.base or "none",
         version=now.active_version,
+        adapters=_applied(now.adapters),
         engine=_engine(now),
         examples=by_status or "none",
         inbox=_waiting(now),
@@ -448,6 +504,7 @@ def _night(now: Status) -> str | None:
 def _disk(taken: DiskView) -> str:
     parts = {
         "versions": taken.versions_bytes,
+        "adapters": taken.adapters_bytes,
         "bases": taken.bases_bytes,
         "jobs": taken.jobs_bytes,
         "database": taken.database_bytes,

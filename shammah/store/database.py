@@ -33,6 +33,7 @@ from shammah.store.events import Events
 from shammah.store.examples import Examples
 from shammah.store.feedback import FeedbackTable
 from shammah.store.jobs import Jobs
+from shammah.store.loaded import Loaded
 from shammah.store.migrations import migrate
 from shammah.store.pointer import Pointer
 from shammah.store.sessions import Sessions
@@ -75,6 +76,7 @@ class Store:
         self.jobs = Jobs(connection)
         self.events = Events(connection)
         self.versions = Versions(connection)
+        self.loaded = Loaded(connection)
         self.verdicts = Verdicts(connection)
         self.pointer = Pointer(connection)
         self.votes = VotesTable(connection)
@@ -233,6 +235,7 @@ class Store:
         with self.transaction():
             version = self.versions.get(number)
             self.pointer.skip(Active(version.base, number))
+            self.loaded.remove(f"version-{number}")
             self.versions.delete(number)
 
     def require_whole(self) -> None:

@@ -57,6 +57,7 @@ class FeedbackTable:
 
     def tally(self, since: str, until: str | None, only: Active | None = None) -> Tally:
         """Answers from `since` on, before `until`, and how many the newest word calls critical.
+        Those that an adapter had a part in say nothing of a version.
 
         Args:
             only: answers of this version; others can be asked by name beside it.
@@ -66,6 +67,7 @@ class FeedbackTable:
             f"""
             SELECT count(*) AS answers, count(*) FILTER (WHERE level = 'critical') AS critical
             {_TURNS} WHERE turns.created_at >= ? AND (? IS NULL OR turns.created_at < ?) {of_one}
+            AND turns.adapters = '[]'
             """,
             since,
             until,
@@ -76,12 +78,14 @@ class FeedbackTable:
 
     def disliked(self, active: Active, since: str) -> list[str]:
         """Ids of the version's turns from `since` on whose answers the newest word calls wrong;
-        a turn whose words were erased tells nothing any more."""
+        none that an adapter had a part in. A turn whose words were erased tells nothing any more.
+        """
         rows = self._connection.rows(
             f"""
             SELECT turns.id {_TURNS}
             WHERE turns.created_at >= ? AND turns.base = ? AND turns.version = ?
-            AND level IN ('critical', 'medium') AND finish_reason <> ? ORDER BY sequence
+            AND level IN ('critical', 'medium') AND finish_reason <> ? AND turns.adapters = '[]'
+            ORDER BY sequence
             """,
             since,
             active.base,

@@ -506,6 +506,21 @@ def add_job_recipe(db: Database) -> None:
     db.execute("ALTER TABLE jobs ADD COLUMN recipe TEXT")
 
 
+def create_loaded_adapters(db: Database) -> None:
+    """Which adapters are added to what serves of a base, and which of them gave an answer."""
+    db.execute(
+        """
+        CREATE TABLE loaded_adapters (
+            base TEXT NOT NULL,
+            name TEXT NOT NULL,
+            scale REAL NOT NULL,
+            PRIMARY KEY (base, name)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute("ALTER TABLE turns ADD COLUMN adapters TEXT NOT NULL DEFAULT '[]'")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -535,6 +550,7 @@ STEPS = (
     create_sessions,
     number_changes,
     add_job_recipe,
+    create_loaded_adapters,
 )
 
 

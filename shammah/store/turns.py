@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from shammah.errors import NotFound
-from shammah.records import Turn
+from shammah.records import Applied, Turn
 from shammah.store.connection import Connection, to_json
 
 #: The finish reason of a turn whose texts were erased.
@@ -23,6 +23,7 @@ class Turns:
         row = asdict(turn) | {
             "messages": to_json(turn.messages),
             "injected": to_json(turn.injected),
+            "adapters": to_json([asdict(one) for one in turn.adapters]),
             "answer_sha256": _digest(turn.answer),
         }
         with self._connection.transaction():
@@ -71,4 +72,5 @@ def _turn(row: dict[str, Any]) -> Turn:
         prompt_tokens=row["prompt_tokens"],
         completion_tokens=row["completion_tokens"],
         injected=json.loads(row["injected"]),
+        adapters=[Applied(**one) for one in json.loads(row["adapters"])],
     )

@@ -1,4 +1,5 @@
-"""The stages `prepare BASE_DIR` and `train BASE_DIR`: read files, work, write files.
+"""The stages `prepare BASE_DIR`, `train BASE_DIR` and `export BASE_DIR`: read files, work, write
+files.
 
 `train` can be started before there is anything to train: it loads the base, then reads one line
 `{"job_dir", "adapter", "adjustments"}`. Knows where each file lies; the work itself is in the other
@@ -21,6 +22,8 @@ def main(arguments: list[str]) -> None:
     prepare.add_argument("base_dir", type=Path)
     train = commands.add_parser("train")
     train.add_argument("base_dir", type=Path)
+    export = commands.add_parser("export")
+    export.add_argument("base_dir", type=Path)
     options = parser.parse_args(arguments)
     stage.begin()
     # torch takes a second to import: not before the arguments are known to be right
@@ -29,6 +32,11 @@ def main(arguments: list[str]) -> None:
             from shammah.training.prepare import prepare_base
 
         stage.run(lambda stop: prepare_base(options.base_dir, stop))
+    elif options.command == "export":
+        with stage.reporting():
+            from shammah.training.merged import export_merged
+
+        stage.run(lambda stop: export_merged(options.base_dir, stop))
     else:
         with stage.reporting():
             from shammah.training.train import train_when_asked

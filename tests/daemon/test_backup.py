@@ -59,6 +59,9 @@ def learned(moved_in: Taught, start_daemon: StartDaemon) -> Daemon:
 def test_a_backup_under_writes_answers_in_another_home(learned: Daemon, tmp_path: Path) -> None:
     """With the versions, and without them."""
     whole, data = tmp_path / "whole.tar", tmp_path / "data.tar"
+    with learned.client as client:
+        adapter = client.import_adapter(learned.paths.version(1) / "adapter", "copy")
+        client.load_adapter("copy")
     writer = Writer(learned)
     writer.start()
     while not writer.examples:
@@ -81,15 +84,18 @@ def test_a_backup_under_writes_answers_in_another_home(learned: Daemon, tmp_path
         with other.client as client:
             status = client.status()
             assert (status.base, status.active_version) == (TINY, 1)
+            assert client.adapter("copy").files == adapter.files
             assert set(known) <= {example.id for example in client.examples(ExampleStatus.READY)}
             said = client.chat([{"role": "user", "content": QUESTION}], max_tokens=4)
             assert said.shammah.version == 1
+            assert [one.name for one in said.shammah.adapters] == ["copy"]
         # Restored over data, with the daemon running: it is stopped, and started again.
         assert shammah(other, "restore", data).returncode == 1
         forced = shammah(other, "restore", "--force", data)
         assert forced.returncode == 0, forced.stderr
         with other.client as client:
             assert client.status().active_version == 0
+            assert [one.name for one in client.adapters()] == ["copy"]
             assert [version.number for version in client.versions()] == [0]
             assert set(known) <= {example.id for example in client.examples(ExampleStatus.READY)}
             assert client.chat([{"role": "user", "content": "Hello"}], max_tokens=2).id

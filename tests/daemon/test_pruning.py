@@ -82,7 +82,7 @@ def test_a_file_with_two_names_counts_once_and_for_its_version(home: Paths) -> N
     assert (found.versions_bytes, found.jobs_bytes) == (1 << 20, 1 << 16)
     assert found.bases_bytes == 1 << 12
     assert replace(found, free_bytes=0, by_version={}) == disk.Disk(
-        0, 1 << 12, 1 << 16, 1 << 20, 0, 0, {}
+        0, 1 << 12, 1 << 16, 1 << 20, 0, 0, 0, {}
     )
 
 

@@ -21,10 +21,13 @@ from shammah.engine.handle import Engine, Finished
 from shammah.engine.requests import Sampling
 from shammah.errors import BaseModelError, EngineCrashed, EngineError
 from shammah.files import sha256_of
-from shammah.records import Active
+from shammah.publish.adapter import read_adapter, write_adapter
+from shammah.records import Active, Applied
+from shammah_daemon.attachments import Attachment
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.servable import Servable
 from shammah_daemon.serving import Serving
+from tests.publish.adapters import random_tensors, write_peft
 from tests.running import until
 
 CONFIG = EngineConfig(context_tokens=512, slots=4, threads=2)
@@ -288,3 +291,104 @@ async def test_a_model_that_fails_to_load_shows_in_the_status(
     status = serving.status()
     assert status.state == "failed"
     assert "absent.gguf" in (status.problem or "")
+
+
+# adapters
+
+
+@pytest.fixture
+def attachment(tiny_base: Path, tmp_path: Path) -> Attachment:
+    base = read_header(tiny_base)
+    peft = write_peft(tmp_path / "peft", random_tensors(base))
+    file = tmp_path / "adapter.gguf"
+    write_adapter(read_adapter(peft, base), base, file)
+    return Attachment(Applied("noise", 1.0), file, sha256_of(file))
+
+
+class Chosen:
+    """What is to be added, as the daemon's library would say it."""
+
+    def __init__(self) -> None:
+        self.attachments: list[Attachment] = []
+
+    async def of(self, _active: Active) -> list[Attachment]:
+        return self.attachments
+
+
+@pytest_asyncio.fixture
+async def adapted(
+    old: Servable, attachment: Attachment
+) -> AsyncIterator[tuple[Serving, Chosen, Attachment]]:
+    chosen = Chosen()
+    serving = Serving(CONFIG, Courtesy(), chosen.of)
+    serving.want(old)
+    yield serving, chosen, attachment
+    await serving.close()
+
+
+Adapted = tuple[Serving, Chosen, Attachment]
+
+
+async def test_what_measures_a_version_sees_no_adapter(adapted: Adapted) -> None:
+    serving, chosen, attachment = adapted
+    plain = (await answer(serving))[1]
+    chosen.attachments = [attachment]
+    await serving.apply()
+    assert (await answer(serving))[1] != plain
+    async with serving.borrow(bare=True) as lease:
+        assert (await lease.engine.answer(PROMPT, Sampling(max_tokens=8)))[0] == plain
+        assert lease.adapters == ()
+    async with serving.lease(bare=True) as lease:
+        assert (await lease.engine.answer(PROMPT, Sampling(max_tokens=8)))[0] == plain
+    async with serving.lease() as lease:
+        assert lease.adapters == [attachment.applied]
+    assert len(engines()) == 1
+
+
+async def test_a_lease_from_before_a_change_answers_as_it_was_lent(adapted: Adapted) -> None:
+    """Even if its answer begins only after the change."""
+    serving, chosen, attachment = adapted
+    plain = (await answer(serving))[1]
+    chosen.attachments = [attachment]
+    async with serving.lease() as before:
+        await serving.apply()
+        taught = (await answer(serving))[1]
+        assert (await before.engine.answer(PROMPT, Sampling(max_tokens=8)))[0] == plain
+    assert taught != plain
+    assert (await answer(serving))[1] == taught
+    assert len(engines()) == 1
+
+
+async def test_adapters_are_added_to_the_file_that_takes_over(
+    adapted: Adapted, new: Servable
+) -> None:
+    serving, chosen, attachment = adapted
+    expected = await alone(new, 8)
+    await answer(serving)
+    chosen.attachments = [attachment]
+    await serving.use(new)
+    swapped = (await answer(serving))[1]
+    assert swapped != expected
+    await serving.adopt(new, await Engine.start(new.gguf, CONFIG))
+    assert (await answer(serving))[1] == swapped
+    chosen.attachments = []
+    await serving.apply()
+    assert (await answer(serving))[1] == expected
+
+
+async def test_an_adapter_that_does_not_fit_keeps_no_model_from_serving(
+    adapted: Adapted, tiny_base: Path
+) -> None:
+    serving, chosen, attachment = adapted
+    no_adapter = Attachment(Applied("model", 1.0), tiny_base, sha256_of(tiny_base))
+    await answer(serving)
+    chosen.attachments = [attachment, no_adapter]
+    with pytest.raises(EngineError, match="cannot attach"):
+        await serving.apply()  # whoever asked for it is told
+    pid = serving.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: serving.status().pid is None)
+    await answer(serving)
+    assert serving.adapters == [attachment.applied]
+    assert "the adapter model is not added" in (serving.status().problem or "")

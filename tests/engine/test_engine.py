@@ -193,10 +193,10 @@ async def test_a_cancelled_answer_ends_within_a_token(embedded_base: Path) -> No
 
     with child:
         load = {"context_tokens": 512, "slots": 1, "threads": 0, "gpu_layers": 0}
-        tell(id=1, op="load", path=str(embedded_base), **load)
+        tell(id=1, op="load", context=0, path=str(embedded_base), **load)
         json.loads(child.stdout.readline())
         sampling = {"max_tokens": 400, "temperature": 0.0, "stop": []}
-        tell(id=2, op="generate", prompt=[1, 2, 3], sampling=sampling, watched=True)
+        tell(id=2, op="generate", context=0, prompt=[1, 2, 3], sampling=sampling, watched=True)
         for _ in range(3):
             json.loads(child.stdout.readline())
         tell(op="cancel", target=2)
@@ -321,11 +321,11 @@ async def test_an_adapter_changes_answers_and_its_removal_restores_them(
         return (await greedy(tiny))[0], scored.nll
 
     before = await state()
-    await tiny.attach(adapter)
+    await tiny.use_adapters({adapter: 1.0})
     taught = await state()
-    await tiny.attach(adapter, scale=0.0)
+    await tiny.use_adapters({adapter: 0.0})
     silent = await state()
-    await tiny.detach(adapter)
+    await tiny.use_adapters({})
     after = await state()
     assert taught[0] != before[0]
     assert taught[1] != pytest.approx(before[1], abs=0.01)
@@ -339,18 +339,69 @@ async def test_an_adapter_attached_during_an_answer_lets_it_end(
     prompt = await tokens(tiny, ASKED)
     async with aclosing(tiny.generate(prompt, Sampling(max_tokens=60))) as parts:
         await anext(parts)
-        await tiny.attach(adapter)
+        await tiny.use_adapters({adapter: 1.0})
         rest = [part async for part in parts]
-    await tiny.detach(adapter)
+    await tiny.use_adapters({})
     assert isinstance(rest[-1], Finished)
     assert rest[-1].completion_tokens == 60
 
 
 async def test_a_file_that_is_no_adapter_is_refused(tiny: Engine, tiny_base: Path) -> None:
     with pytest.raises(EngineError, match="cannot attach"):
-        await tiny.attach(tiny_base)
-    with pytest.raises(EngineError, match="not attached"):
-        await tiny.detach(tiny_base)
+        await tiny.use_adapters({tiny_base: 1.0})
+    assert (await greedy(tiny))[0]
+
+
+async def test_two_adapters_at_once_add_up(
+    tiny: Engine, adapter: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    """Twice half of one adapter is that adapter; another one with it is something else."""
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(adapter.read_bytes())
+    base = read_header(tiny_base)
+    peft = write_peft(tmp_path / "peft", random_tensors(base, seed=1))
+    write_adapter(read_adapter(peft, base), base, tmp_path / "other.gguf")
+    prompt, target = await tokens(tiny, ASKED), await tokens(tiny, TARGET, prompt=False)
+
+    async def nll(scales: dict[Path, float]) -> list[float]:
+        await tiny.use_adapters(scales)
+        [scored] = await tiny.score([ScoreRow(prompt, target)])
+        return scored.nll
+
+    whole = await nll({adapter: 1.0})
+    halves = await nll({adapter: 0.5, copy: 0.5})
+    both = await nll({adapter: 1.0, tmp_path / "other.gguf": 1.0})
+    await tiny.use_adapters({})
+    assert halves == pytest.approx(whole, abs=0.02)
+    assert both != pytest.approx(whole, abs=0.1)
+
+
+async def test_answers_beside_each_other_keep_their_adapters(tiny: Engine, adapter: Path) -> None:
+    """What runs when adapters change ends as it began, and what comes then has them."""
+    plain = (await greedy(tiny, max_tokens=60))[0]
+    await tiny.use_adapters({adapter: 1.0})
+    taught = (await greedy(tiny, max_tokens=60))[0]
+    await tiny.use_adapters({})
+    assert plain != taught
+    prompt = await tokens(tiny, ASKED)
+    async with aclosing(tiny.generate(prompt, Sampling(max_tokens=60))) as parts:
+        first = await anext(parts)
+        other = await tiny.beside({adapter: 1.0})
+        during = (await greedy(other, max_tokens=60))[0]
+        rest = [part async for part in parts]
+    assert "".join(str(part) for part in [first, *rest[:-1]]) == plain
+    assert during == taught
+    await other.close()
+    assert (await greedy(tiny, max_tokens=60))[0] == plain
+
+
+async def test_what_runs_in_a_context_that_is_closed_ends_with_an_error(tiny: Engine) -> None:
+    other = await tiny.beside({})
+    running = asyncio.create_task(greedy(other, max_tokens=400))
+    await asyncio.sleep(0.05)
+    await other.close()
+    with pytest.raises(EngineError, match="given up"):
+        await running
     assert (await greedy(tiny))[0]
 
 

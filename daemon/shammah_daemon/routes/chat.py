@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -15,8 +15,8 @@ from shammah.completions import ChatMessage, ChatRequest, Usage
 from shammah.engine.handle import Finished
 from shammah.errors import ShammahError
 from shammah.feedback.commands import FeedbackCommand, FixCommand, parse
-from shammah.protocol import ChatChoice, ChatCompletion, ShammahInfo
-from shammah.records import Active, Message
+from shammah.protocol import AppliedView, ChatChoice, ChatCompletion, ShammahInfo
+from shammah.records import Active, Applied, Message
 from shammah_daemon.chat import Ended, Started
 from shammah_daemon.document import STREAM, errors
 from shammah_daemon.routes.replies import sse, unless_gone
@@ -97,7 +97,7 @@ def _completion(model: str, started: Started, text: str, finished: Finished) -> 
         id=started.turn_id,
         created=int(time.time()),
         model=model,
-        system_fingerprint=fingerprint(started.active),
+        system_fingerprint=fingerprint(started.active, started.adapters),
         choices=[
             ChatChoice(
                 message=ChatMessage(role="assistant", content=text),
@@ -119,7 +119,7 @@ async def _stream(
         "object": "chat.completion.chunk",
         "created": int(time.time()),
         "model": request.model,
-        "system_fingerprint": fingerprint(first.active),
+        "system_fingerprint": fingerprint(first.active, first.adapters),
     }
     async with aclosing(parts):
         yield _delta(chunk, {"role": "assistant", "content": ""})
@@ -159,6 +159,7 @@ def _info(started: Started, finished: Finished) -> ShammahInfo:
         first_token_seconds=finished.first_token_seconds,
         dropped_messages=started.dropped_messages,
         injected=started.injected,
+        adapters=[AppliedView.model_validate(one) for one in started.adapters],
     )
 
 
@@ -170,5 +171,7 @@ def usage_of(finished: Finished) -> Usage:
     )
 
 
-def fingerprint(active: Active) -> str:
-    return f"{active.base}@{active.version}"
+def fingerprint(active: Active, adapters: Sequence[Applied] = ()) -> str:
+    """What answered: it changes with the version, and with the adapters that are added to it."""
+    added = "".join(f"+{one.name}*{one.scale:g}" for one in adapters)
+    return f"{active.base}@{active.version}{added}"

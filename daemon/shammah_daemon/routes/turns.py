@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from shammah.errors import NotFound
-from shammah.protocol import WhyView
+from shammah.protocol import AppliedView, WhyView
 from shammah.records import Turn
 from shammah.store.database import Store
 from shammah_daemon.document import errors
@@ -42,4 +42,5 @@ def _why(store: Store, turn: Turn) -> WhyView:
         version=turn.version,
         question=turn.question,
         injected=views_of(store, [store.examples.get(number) for number in turn.injected]),
+        adapters=[AppliedView.model_validate(one) for one in turn.adapters],
     )

@@ -17,10 +17,12 @@ from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse
 
 from shammah.completions import ChatMessage, ChatRequest, Usage
-from shammah.errors import EngineCrashed, NotFound, ShammahError
+from shammah.errors import Conflict, EngineCrashed, NotFound, ShammahError, StorageError
 from shammah.paths import Paths
 from shammah.protocol import (
     SIZE_HEADER,
+    AdapterView,
+    AppliedView,
     BaseView,
     ChatChoice,
     ChatCompletion,
@@ -32,16 +34,20 @@ from shammah.protocol import (
     ErrorBody,
     ErrorResponse,
     ExampleView,
+    ExportEvent,
+    ExportRequest,
     FeedbackReceipt,
     FeedbackRequest,
     FixRequest,
     ForgetReceipt,
     ForgetRequest,
     Health,
+    ImportAdapterRequest,
     InboxItem,
     JobEvent,
     JobView,
     Listing,
+    LoadAdapterRequest,
     PruneReceipt,
     PruneRequest,
     RollbackRequest,
@@ -87,6 +93,8 @@ class State:
         self.active = 0
         self.versions = [0]
         self.votes: Counter[int] = Counter()  # won, by version
+        self.adapters = {"version-1": adapter_view("version-1", version=1)}
+        self.exports: list[ExportRequest] = []
         self.turn_ids = count(1)
         self.session_ids = count(1)
         self.tasks: set[asyncio.Task[None]] = set()
@@ -384,6 +392,47 @@ def build(paths: Paths, state: State) -> FastAPI:
     async def remove(name: str) -> Response:
         return Response(status_code=204)
 
+    @app.get("/api/adapters")
+    async def adapters() -> Listing[AdapterView]:
+        return Listing(data=list(state.adapters.values()))
+
+    @app.get("/api/adapters/{name}")
+    async def adapter(name: str) -> AdapterView:
+        return _adapter(state, name)
+
+    @app.post("/api/adapters")
+    async def import_adapter(request: ImportAdapterRequest) -> AdapterView:
+        name = request.name or request.path.rpartition("/")[2]
+        remark = "it says that it was made for 'x'" if name == "doubtful" else ""
+        state.adapters[name] = adapter_view(name, origin=request.path, remark=remark)
+        return state.adapters[name]
+
+    @app.post("/api/adapters/export", response_model=None)
+    async def export(request: ExportRequest) -> EventSourceResponse:
+        for part in request.adapters:
+            _adapter(state, part.name)
+        state.exports.append(request)
+        return EventSourceResponse(_exported(request))
+
+    @app.post("/api/adapters/{name}/load")
+    async def load(name: str, request: LoadAdapterRequest) -> AdapterView:
+        found = _adapter(state, name)
+        found.loaded, found.scale = True, request.scale
+        return found
+
+    @app.post("/api/adapters/{name}/unload")
+    async def unload(name: str) -> AdapterView:
+        found = _adapter(state, name)
+        found.loaded, found.scale = False, None
+        return found
+
+    @app.delete("/api/adapters/{name}")
+    async def delete_adapter(name: str) -> Response:
+        if _adapter(state, name).version is not None:
+            raise Conflict(f"{name} belongs to version 1 and goes with it", hint="leave it")
+        del state.adapters[name]
+        return Response(status_code=204)
+
     @app.post("/api/backup")
     async def backup() -> Response:
         return Response(b"backup", headers={SIZE_HEADER: "6"})
@@ -398,6 +447,11 @@ def build(paths: Paths, state: State) -> FastAPI:
             uptime_seconds=61.0,
             base="fake",
             active_version=state.active,
+            adapters=[
+                AppliedView(name=one.name, scale=one.scale)
+                for one in state.adapters.values()
+                if one.scale is not None
+            ],
             engine=EngineStatus(state="ready", memory_bytes=123_000_000),
             examples={"ready": state.ready},
             obsolete=[
@@ -607,6 +661,43 @@ def _report(example_ids: list[int], *, passed: bool) -> dict[str, object]:
         "attempts": [],
         "summary": LEARNED,
     }
+
+
+def adapter_view(
+    name: str, origin: str = "version 1", version: int | None = None, remark: str = ""
+) -> AdapterView:
+    return AdapterView(
+        name=name,
+        source="version" if version else "imported",
+        version=version,
+        base="fake",
+        base_sha256="0" * 64,
+        rank=16,
+        alpha=32.0,
+        scaling=2.0,
+        modules=["q_proj"],
+        size_bytes=1_000_000,
+        origin=origin,
+        remark=remark,
+        created_at=NOW,
+        files={"adapter.gguf": "1" * 64},
+    )
+
+
+def _adapter(state: State, name: str) -> AdapterView:
+    if name not in state.adapters:
+        raise NotFound(f"no adapter is called {name!r}", hint="'shammah adapters list' shows them")
+    return state.adapters[name]
+
+
+async def _exported(request: ExportRequest) -> AsyncIterator[dict[str, str]]:
+    if request.destination.endswith("full"):
+        yield _data(_error(StorageError("the disk is full", hint="free some space")))
+    else:
+        yield _data(ExportEvent(kind="progress", stage="merging", fraction=0.5).model_dump())
+        done = ExportEvent(kind="done", path=request.destination, size_bytes=1, quantization="Q8_0")
+        yield _data(done.model_dump())
+    yield {"data": "[DONE]"}
 
 
 def _base() -> BaseView:
