@@ -47,6 +47,7 @@ from shammah.protocol import (
     JobEvent,
     JobView,
     LogTail,
+    PlanView,
     PruneReceipt,
     PruneRequest,
     RenameRequest,
@@ -248,6 +249,10 @@ class Client:
         One that cannot be quick, because nothing was taught before, consolidates.
         """
         return self._call(JobView, "POST", "/api/jobs", TrainRequest(mode=mode))
+
+    def plan(self, mode: LessonMode = Mode.CONSOLIDATE) -> PlanView:
+        """How a lesson would compute on the daemon's machine, why, and what it would take."""
+        return self._call(PlanView, "GET", f"/api/plan?mode={mode}")
 
     def jobs(self) -> list[JobView]:
         """Newest first."""

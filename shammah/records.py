@@ -310,6 +310,8 @@ class Job:
     report: dict[str, Any] | None = None
     cause: Cause = Cause.USER
     tried_change: int | None = None  # the newest change of an example when it was begun
+    estimate: dict[str, Any] | None = None  # see `protocol.EstimateView`; None: of before estimates
+    took: dict[str, Any] | None = None  # the same, measured, once it has ended
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from shammah.gate.measure import Answered, Probe, answer, reference
 from shammah.paths import Paths
 from shammah.protocol import AddBaseRequest
 from shammah.records import Base, Message
+from shammah.training.sizing import Shape
 from shammah.training.spec import Row, save_replay
 from shammah_daemon import artefacts
 from shammah_daemon.courtesy import Courtesy
@@ -114,14 +115,14 @@ class Bases:
         name = name_for(path, request.name)
         if name in self._registry.names():
             raise Conflict(f"there is a base called {name!r} already", hint="use --name")
-        await asyncio.to_thread(_check_file, path, weights)
+        shape = await asyncio.to_thread(_check_file, path, weights)
         _check_resources(path, self._paths)
         try:
             async with self._engine(path, slots=REPLAY_SLOTS) as engine:
                 base = await _describe(name, path, engine)
                 ChatTemplate.of(base).render([Message(role="user", content="Hello")])
                 base = replace(base, weights=str(weights) if weights else None)
-                _check_memory(base)
+                _check_memory(base, shape)
                 self._registry.save(base)
                 await self._import_weights(base, engine)
         except BaseException:
@@ -303,7 +304,7 @@ def load_reference(path: Path) -> list[Probe]:
     return [Probe(**item) for item in json.loads(path.read_bytes())]
 
 
-def _check_file(path: Path, weights: Path | None) -> None:
+def _check_file(path: Path, weights: Path | None) -> Shape:
     """Everything that the header tells. Imported here: numpy is heavy, and rarely needed."""
     from shammah.bases.architectures import lookup
     from shammah.bases.gguf_header import read_header
@@ -324,10 +325,11 @@ def _check_file(path: Path, weights: Path | None) -> None:
     header = read_header(path)
     lookup(header.architecture)
     header.check_complete()
+    return Shape.of_header(header)
 
 
-def _check_memory(base: Base) -> None:
-    needed = first_lesson(base.parameters).memory_bytes
+def _check_memory(base: Base, shape: Shape) -> None:
+    needed = first_lesson(shape).memory_bytes
     total = psutil.virtual_memory().total
     if needed > total:
         raise BaseModelError(
@@ -347,7 +349,7 @@ def _check_resources(path: Path, paths: Paths) -> None:
             hint="choose a smaller model",
         )
     # A 4-bit file holds about two parameters a byte.
-    needed, free = first_lesson(2 * size).disk_bytes, shutil.disk_usage(paths.data_dir).free
+    needed, free = first_lesson(Shape.typical(2 * size)).disk_bytes, shutil.disk_usage(paths.data_dir).free
     if needed > free:
         raise StorageError(
             f"teaching {path.name} takes about {needed / 1e9:.1f} GB of disk, "

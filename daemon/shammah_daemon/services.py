@@ -15,6 +15,7 @@ from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
 from shammah_daemon.database import Database
+from shammah_daemon.estimates import Estimates
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.guest import Guest
 from shammah_daemon.hardware import Hardware
@@ -66,6 +67,7 @@ class Services:
     systemd: Systemd
     notices: Notices
     conditions: Conditions
+    estimates: Estimates
     scheduler: Scheduler
     pruning: Pruning
     hardware: Hardware

@@ -15,7 +15,7 @@ from shammah.records import JobState, LessonMode, Mode
 
 if TYPE_CHECKING:
     from shammah.client import Client
-    from shammah.protocol import JobEvent, JobView, StepView
+    from shammah.protocol import JobEvent, JobView, PlanView, StepView
 
 app = typer.Typer(help="Jobs that run, wait or have ended.", no_args_is_help=True)
 
@@ -30,11 +30,21 @@ def train(
         typer.Option(help="consolidate: all anew; quick: go on from the active version."),
     ] = "consolidate",
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until it ends.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how it would compute, and begin nothing.")
+    ] = False,
     as_json: output.Json = False,
 ) -> None:
     """Queue a job now."""
     with started() as client:
+        if dry_run:
+            _print_plan(client.plan(MODES[mode]), as_json)
+            return
         job = client.train(MODES[mode])
+        if wait and job.estimate:
+            from shammah.repl.estimates import in_words
+
+            output.say(in_words(job.estimate))
         if wait:
             job = _wait_for(client, job)
             if job.state.is_final:
@@ -168,12 +178,21 @@ def resume(job_id: Id, as_json: output.Json = False) -> None:
     _print(job, as_json)
 
 
+def _print_plan(plan: PlanView, as_json: bool) -> None:
+    from shammah.repl import estimates
+
+    if as_json:
+        output.print_json(plan)
+    else:
+        print(estimates.plan(plan))
+
+
 def _print(job: JobView, as_json: bool) -> None:
-    from shammah.repl import wording
+    from shammah.repl import estimates, wording
 
     if as_json:
         output.print_json(job)
     elif job.state.is_final:
         print(wording.job_view_end(job))
     else:
-        print(f"job {job.id} is {wording.job_state(job)}")
+        print(estimates.queued(job))

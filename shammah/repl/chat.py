@@ -354,7 +354,7 @@ class Chat:
         """
         job = self.client.train(mode)
         if not wait:
-            self.screen.say(f"job {job.id} is {job.state}")
+            self.screen.say(queued(job))
             return
         self._claim(job.id)
         self.screen.show_progress(follow(self.client, job.id))

@@ -225,6 +225,8 @@ def job(found: JobView) -> str:
         finished=moment(found.finished_at),
         progress=None if found.state.is_final else progress_short(found.progress),
         details=None if found.state.is_final else progress_details(found.progress),
+        estimate=in_words(found.estimate) if found.estimate else None,
+        took=in_words(found.took) if found.took else None,
         result=found.summary,
         error=found.error,
         hint=found.hint,

@@ -25,6 +25,8 @@ class JobChanges(TypedDict, total=False):
     error: str | None
     hint: str | None
     cause: Cause
+    estimate: dict[str, Any]
+    took: dict[str, Any]
 
 
 class Jobs:
@@ -190,8 +192,9 @@ def _changed_columns(changes: JobChanges) -> dict[str, Any]:
         row["cause"] = changes["cause"].value
     if "progress" in changes:
         row["progress"] = to_json(changes["progress"])
-    if changes.get("report") is not None:
-        row["report"] = to_json(changes["report"])
+    for name in ("report", "estimate", "took"):
+        if changes.get(name) is not None:
+            row[name] = to_json(changes[name])
     return row
 
 
@@ -204,6 +207,8 @@ def _job(row: dict[str, Any]) -> Job:
             "state": JobState(row["state"]),
             "progress": json.loads(row["progress"]),
             "report": json.loads(row["report"]) if row["report"] else None,
+            "estimate": json.loads(row["estimate"]) if row["estimate"] else None,
+            "took": json.loads(row["took"]) if row["took"] else None,
             "stage": JobState(row["stage"]) if row["stage"] else None,
             "paused_for": PauseReason(row["paused_for"]) if row["paused_for"] else None,
             "tried": [

@@ -499,6 +499,12 @@ def number_changes(db: Database) -> None:
     )
 
 
+def add_job_estimate(db: Database) -> None:
+    """What a job was estimated to take when it was queued, and what it took, as JSON."""
+    db.execute("ALTER TABLE jobs ADD COLUMN estimate TEXT")
+    db.execute("ALTER TABLE jobs ADD COLUMN took TEXT")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -527,6 +533,7 @@ STEPS = (
     add_version_pruned,
     create_sessions,
     number_changes,
+    add_job_estimate,
 )
 
 

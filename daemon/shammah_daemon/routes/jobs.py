@@ -18,6 +18,7 @@ from shammah.protocol import (
     JobEvent,
     JobView,
     Listing,
+    PlanView,
     PruneReceipt,
     PruneRequest,
     RollbackRequest,
@@ -27,7 +28,7 @@ from shammah.protocol import (
     VoteRequest,
     VotesView,
 )
-from shammah.records import Active, Job
+from shammah.records import Active, Job, LessonMode, Mode
 from shammah.store.database import Store
 from shammah_daemon import disk
 from shammah_daemon.document import EVENTS, errors
@@ -55,6 +56,16 @@ async def jobs(
 async def train(request: TrainRequest, services: Wired) -> JobView:
     """Queue a lesson now; an unfinished one that teaches the same is returned instead."""
     return job_view(await services.supervisor.submit(request.mode))
+
+
+@router.get("/api/plan", responses=errors(404))
+async def plan(services: Wired, mode: LessonMode = Mode.CONSOLIDATE) -> PlanView:
+    """How a lesson on the active base would compute on this machine, why, and what it would take.
+    Nothing is begun."""
+    active = await services.database.run(lambda store: store.pointer.active())
+    if active is None:
+        raise NotFound("no model is set up", hint="add one with 'shammah model add PATH.gguf'")
+    return await services.estimates.plan(active.base, mode)
 
 
 @router.get("/api/jobs/events", response_class=EventSourceResponse, responses=EVENTS)
