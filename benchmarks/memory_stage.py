@@ -23,17 +23,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("job_dir", type=Path)
     parser.add_argument("base_dir", type=Path)
     parser.add_argument("--precision", choices=("bfloat16", "float32"), required=True)
-    parser.add_argument("--max-tokens", type=int, required=True)
     parser.add_argument("--recompute", action="store_true")
     options = parser.parse_args(arguments)
     stage.begin()
 
     def train(stop: stage.Stop) -> dict[str, object]:
-        hardware = replace(
-            Hardware.detect(),
-            dtype=getattr(torch, options.precision),
-            max_tokens=options.max_tokens,
-        )
+        hardware = replace(Hardware.detect(), dtype=getattr(torch, options.precision))
         hardware.prepare_torch()
         ready = Ready(hardware, load(options.base_dir / "train", hardware))
         adjustments = Adjustments(recompute=options.recompute)

@@ -349,7 +349,10 @@ def _check_resources(path: Path, paths: Paths) -> None:
             hint="choose a smaller model",
         )
     # A 4-bit file holds about two parameters a byte.
-    needed, free = first_lesson(Shape.typical(2 * size)).disk_bytes, shutil.disk_usage(paths.data_dir).free
+    needed, free = (
+        first_lesson(Shape.typical(2 * size)).disk_bytes,
+        shutil.disk_usage(paths.data_dir).free,
+    )
     if needed > free:
         raise StorageError(
             f"teaching {path.name} takes about {needed / 1e9:.1f} GB of disk, "

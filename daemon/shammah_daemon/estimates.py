@@ -145,7 +145,9 @@ def seconds_by_state(events: Sequence[JobEvent], end: str | None) -> dict[JobSta
         for event in events
         if event.kind == "state"
     ]
-    left = [at for _, at in entered[1:]] + [datetime.fromisoformat(end)] * bool(end)
+    left = [at for _, at in entered[1:]]
+    if end:
+        left.append(datetime.fromisoformat(end))
     spent: dict[JobState, float] = {}
     for (state, since), until in zip(entered, left, strict=False):
         spent[state] = spent.get(state, 0.0) + max((until - since).total_seconds(), 0.0)

@@ -41,10 +41,10 @@ def train(
             _print_plan(client.plan(MODES[mode]), as_json)
             return
         job = client.train(MODES[mode])
-        if wait and job.estimate:
+        if job.estimate and not as_json:
             from shammah.repl.estimates import in_words
 
-            output.say(in_words(job.estimate))
+            output.say(f"it will take about {in_words(job.estimate)}")
         if wait:
             job = _wait_for(client, job)
             if job.state.is_final:
@@ -188,11 +188,11 @@ def _print_plan(plan: PlanView, as_json: bool) -> None:
 
 
 def _print(job: JobView, as_json: bool) -> None:
-    from shammah.repl import estimates, wording
+    from shammah.repl import wording
 
     if as_json:
         output.print_json(job)
     elif job.state.is_final:
         print(wording.job_view_end(job))
     else:
-        print(estimates.queued(job))
+        print(f"job {job.id} is {wording.job_state(job)}")

@@ -25,6 +25,7 @@ from shammah.repl import views
 from shammah.repl.asker import Asker
 from shammah.repl.comparing import Wish, verdict
 from shammah.repl.conversation import Conversation, Exchange
+from shammah.repl.estimates import queued
 from shammah.repl.follow import follow
 from shammah.repl.forget import delete_obsolete, forget
 from shammah.repl.review import review

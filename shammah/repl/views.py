@@ -21,6 +21,7 @@ from shammah.protocol import (
     VotesView,
     WhyView,
 )
+from shammah.repl.estimates import in_words
 from shammah.repl.transcript import title
 from shammah.repl.wording import (
     job_state,

@@ -207,7 +207,9 @@ def _lines(
             "cpu": "there is no GPU that torch can use",
         }[machine.device]
     )
-    yield Line("device", f"{machine.device} ({machine.name})" if machine.name else machine.device, why)
+    yield Line(
+        "device", f"{machine.device} ({machine.name})" if machine.name else machine.device, why
+    )
     yield Line(
         "precision",
         setting.precision,

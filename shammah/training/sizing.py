@@ -114,8 +114,9 @@ class Shape:
 
     @classmethod
     def typical(cls, parameters: int) -> Shape:
-        """Of a base of which nothing but its size is known: width and depth grow alike."""
-        growth = (parameters / _TYPICAL_PARAMETERS) ** (1 / 3)
+        """Of a base of which nothing but its size is known: from 0.1 to 8 billion parameters it is
+        the width that grows, from 576 to 4096, and the depth stays near 30."""
+        growth = (parameters / _TYPICAL_PARAMETERS) ** (1 / 2)
         hidden = max(round(_TYPICAL_HIDDEN * growth), 64)
         heads = max(hidden // 64, 1)
         return cls(
@@ -123,7 +124,7 @@ class Shape:
             vocabulary=49_152,
             hidden=hidden,
             intermediate=round(hidden * 8 / 3),
-            layers=max(round(_TYPICAL_LAYERS * growth), 1),
+            layers=_TYPICAL_LAYERS,
             heads=heads,
             kv_heads=max(heads // 3, 1),
             head_size=64,
@@ -209,10 +210,10 @@ def weight_bytes(shape: Shape, setting: Setting) -> float:
     linear, rest = shape.linear_parameters, shape.parameters - shape.linear_parameters
     if setting.four_bit:
         return FOUR_BIT_BYTES * linear + setting.number_bytes * rest
-    if setting.device == "cpu" and setting.precision == "bfloat16":
-        # The file stays mapped, and the linear layers are laid above one another beside it.
-        return 2 * shape.parameters + 2 * linear
-    return setting.number_bytes * shape.parameters
+    # The linear layers are copied, to lie above one another. On a CPU what they were read into
+    # stays with the process: pages of the file, or in float32 the arenas of the reading threads.
+    held = shape.parameters if setting.device == "cuda" else shape.parameters + linear
+    return setting.number_bytes * held
 
 
 def adapter_bytes(shape: Shape, setting: Setting) -> float:

@@ -42,6 +42,8 @@ from shammah.protocol import (
     JobEvent,
     JobView,
     Listing,
+    PlanLine,
+    PlanView,
     PruneReceipt,
     PruneRequest,
     RollbackRequest,
@@ -57,7 +59,7 @@ from shammah.protocol import (
     VotesView,
     WhyView,
 )
-from shammah.records import ExampleStatus, JobState, Level, Mode, PauseReason
+from shammah.records import ExampleStatus, JobState, LessonMode, Level, Mode, PauseReason
 
 NOW = "2026-01-02T03:04:05+00:00"
 THRESHOLD = 10
@@ -271,6 +273,16 @@ def build(paths: Paths, state: State) -> FastAPI:
     @app.post("/api/jobs")
     async def train(request: TrainRequest) -> JobView:
         return _begin(state, request.mode)
+
+    @app.get("/api/plan")
+    async def plan(mode: LessonMode = Mode.CONSOLIDATE) -> PlanView:
+        reason = f"the stand-in computes nothing, {mode} or not"
+        return PlanView(
+            base="fake", device="cpu", precision="bfloat16", four_bit=False, max_tokens=1024,
+            passes=1, recompute=False, predicted_bytes=10**9,
+            lines=[PlanLine(name="device", choice="cpu", reason=reason)],
+            shortage=None, estimate=None,
+        )  # fmt: skip
 
     @app.get("/api/jobs")
     async def jobs(untold: bool = False) -> dict[str, list[JobView]]:
