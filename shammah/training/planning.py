@@ -37,6 +37,12 @@ MOST_SCORES = 1 << 19
 #: as long as training makes one (`schedule.CONVERSATION_TOKENS`).
 ROW_TOKENS, LONGEST_TOKENS = 80, 512
 
+_MOST_REASONS: Mapping[DeviceKind, str] = {
+    "cpu": "larger passes are no faster on a processor",
+    "mps": "the most that a pass takes; whether larger ones are faster was not measured",
+    "cuda": "the most that a pass takes; whether larger ones are faster was not measured",
+}
+
 _DEVICES: Mapping[DeviceKind, str] = {"cuda": "CUDA", "mps": "Apple's GPU", "cpu": "the processor"}
 
 
@@ -226,7 +232,7 @@ def _lines(
     yield Line(
         "micro-batch",
         f"{found.max_tokens} tokens",
-        "larger passes are no faster here" if largest else f"larger ones do not fit: {free}",
+        _MOST_REASONS[machine.device] if largest else f"larger ones do not fit: {free}",
     )
     yield Line(
         "accumulation",

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.memory import Case, Random, make_base, measure, write_job
 
-MODEL = Random(vocabulary=8000, hidden=512, intermediate=1536, layers=4, heads=8, kv_heads=4)
+MODEL = Random(vocabulary=8000, hidden=512, intermediate=1536, layers=8, heads=8, kv_heads=4)
 
 
 @pytest.fixture(scope="module")
