@@ -25,6 +25,7 @@ from benchmarks import (
     loop,
     machine,
     manners,
+    memory,
     nights,
     recipe,
     screens,
@@ -42,7 +43,7 @@ TERMINATED = 143
 
 #: What runs without a name: what ends within minutes.
 SHORT = ("loop", "train", "serve", "swap", "injection", "learning")
-NAMES = (*SHORT, "manners", "screens", "nights", "forget", "recipe", "calibration")
+NAMES = (*SHORT, "manners", "memory", "screens", "nights", "forget", "recipe", "calibration")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -141,6 +142,9 @@ def _run(
         case "manners":
             behaved = manners.run(lessons, _say)
             return behaved, manners.section(behaved)
+        case "memory":
+            sized = memory.run(_say)
+            return sized, memory.section(sized)
         case "screens":
             seen = screens.run(options.rounds or screens.ROUNDS, _say)
             return seen, screens.section(seen)

@@ -55,6 +55,7 @@ from shammah.protocol import (
     JobView,
     LoadAdapterRequest,
     LogTail,
+    PlanView,
     PruneReceipt,
     PruneRequest,
     PushReceipt,
@@ -267,6 +268,16 @@ class Client:
         """
         request = TrainRequest(mode=mode, preset=preset, options=dict(options or {}))
         return self._call(JobView, "POST", "/api/jobs", request)
+
+    def plan(
+        self,
+        mode: LessonMode = Mode.CONSOLIDATE,
+        preset: Preset = "standard",
+        options: Mapping[str, Any] | None = None,
+    ) -> PlanView:
+        """How a lesson would compute on the daemon's machine, why, and what it would take."""
+        request = TrainRequest(mode=mode, preset=preset, options=dict(options or {}))
+        return self._call(PlanView, "POST", "/api/plan", request)
 
     def jobs(self) -> list[JobView]:
         """Newest first."""

@@ -174,6 +174,17 @@ class DaemonConfig(Section):
     )
 
 
+class MachineConfig(Section):
+    """What the machine costs, for the estimate of a lesson."""
+
+    watts: float = Field(
+        0.0, ge=0, description="what the machine draws while it trains; 0: energy is not told"
+    )
+    price_per_kwh: float = Field(
+        0.0, ge=0, description="price of a kilowatt-hour, in any currency; 0: cost is not told"
+    )
+
+
 class NotifyConfig(Section):
     desktop: bool = Field(
         True, description="say on the desktop that a lesson was learned or rejected"
@@ -223,6 +234,7 @@ class Config(BaseSettings):
     quiet: QuietConfig = QuietConfig()
     gate: GateConfig = GateConfig()
     daemon: DaemonConfig = DaemonConfig()
+    machine: MachineConfig = MachineConfig()
     notify: NotifyConfig = NotifyConfig()
 
     @classmethod

@@ -299,6 +299,43 @@ class TriedView(BaseModel):
     said: str  # the change in words
 
 
+class EstimateView(BaseModel):
+    """What a lesson will take, or took."""
+
+    seconds: float
+    training_seconds: float
+    memory_bytes: int  # the peak of the training child; 0 where it was not measured
+    disk_bytes: int  # while it runs
+    tokens: int  # that training computes
+    basis: str  # what the times are taken from, in words; "measured" after the job
+    kwh: float | None = None  # where `machine.watts` is set
+    cost: float | None = None  # where `machine.price_per_kwh` is set too
+
+
+class PlanLine(BaseModel):
+    """One choice of a plan with its reason."""
+
+    name: str
+    choice: str
+    reason: str
+
+
+class PlanView(BaseModel):
+    """GET /api/plan: how a lesson would compute on this machine, and why."""
+
+    base: str
+    device: Literal["cuda", "mps", "cpu"]
+    precision: Literal["bfloat16", "float32"]
+    four_bit: bool
+    max_tokens: int  # of one pass: the micro-batch
+    passes: int  # a step: the accumulation
+    recompute: bool  # activations are computed again instead of kept
+    predicted_bytes: int  # peak of the training child
+    lines: list[PlanLine]
+    shortage: str | None  # what is missing, in a few words
+    estimate: EstimateView | None  # None: there is nothing to teach yet
+
+
 class JobView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
@@ -325,6 +362,8 @@ class JobView(BaseModel):
     preset: Preset = "standard"
     options: dict[str, Any] = {}  # of [training], for this lesson alone
     recipe: dict[str, Any] | None = None  # the hyperparameters as they were resolved
+    estimate: EstimateView | None = None  # told when it was queued
+    took: EstimateView | None = None  # the same, measured, once it has ended
 
 
 class StepView(BaseModel):

@@ -330,6 +330,8 @@ class Job:
     recipe: dict[str, Any] | None = (
         None  # as it was resolved, once it was; see training.spec.Recipe
     )
+    estimate: dict[str, Any] | None = None  # see `protocol.EstimateView`; None: of before estimates
+    took: dict[str, Any] | None = None  # the same, measured, once it has ended
 
 
 @dataclass(frozen=True)

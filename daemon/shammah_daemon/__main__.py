@@ -38,6 +38,7 @@ from shammah_daemon.doors.connection import Connection
 from shammah_daemon.doors.entry import behind_doors
 from shammah_daemon.doors.tcp import tcp_listener
 from shammah_daemon.ending import GRACE_SECONDS, Ending
+from shammah_daemon.estimates import Estimates
 from shammah_daemon.exporting import Exporting
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.gpus import Gpus
@@ -166,10 +167,18 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         paths, config, database, serving, bases, stages, judging, unlearned, joblog,
         moving_pointer,
     )  # fmt: skip
+    gpus = Gpus(pynvml)
     conditions = Conditions(
-        paths, config, bases, lambda: snapshot(paths, courtesy.idle_seconds, stages.ahead_pid)
+        paths,
+        config,
+        bases,
+        lambda: snapshot(paths, courtesy.idle_seconds, stages.ahead_pid),
+        gpus.accelerators,
     )
+    estimates = Estimates(paths, config, database, conditions)
+    joblog.account = estimates.account
     supervisor = Supervisor(paths, database, pipeline, joblog, conditions, config.training)
+    supervisor.on_queued = estimates.announce
     models = Models(paths, database, bases, serving, supervisor, moving_pointer)
     # Of its own: a lesson's stage that waits for its work must not make room for an import.
     adapter_stages = Stages(courtesy, paths.logs)
@@ -191,8 +200,6 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     joblog.observers += [systemd.job_changed, notices.job_changed]
     inbox = Inbox(database)
     importing = Importing(config.learning, database, serving, inbox, learning)
-
-    gpus = Gpus(pynvml)
 
     def role(pid: int) -> str | None:
         if pid == serving.status().pid:
@@ -233,6 +240,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         systemd=systemd,
         notices=notices,
         conditions=conditions,
+        estimates=estimates,
         scheduler=scheduler,
         pruning=pruning,
         pushing=Pushing(paths, database, bases, stages),

@@ -35,6 +35,7 @@ from shammah.hub.reference import Found
 from shammah.paths import Paths
 from shammah.protocol import AddBaseRequest
 from shammah.records import Base, Message
+from shammah.training.sizing import Shape
 from shammah.training.spec import Row, save_replay
 from shammah_daemon import artefacts
 from shammah_daemon.courtesy import Courtesy
@@ -174,7 +175,7 @@ class Bases:
 
     async def _register(self, name: str, placed: Placed, parts: Parts) -> Base:
         path, weights = placed.gguf, placed.weights
-        await asyncio.to_thread(_check_file, path, weights)
+        shape = await asyncio.to_thread(_check_file, path, weights)
         _check_resources(path.name, path.stat().st_size, self._paths)
         async with self._engine(path, slots=REPLAY_SLOTS) as engine:
             base = await _describe(name, path, engine)
@@ -185,7 +186,7 @@ class Bases:
                 source=parts.source,
                 weights_source=parts.weights_source,
             )
-            _check_memory(base)
+            _check_memory(base, shape)
             self._registry.save(base)
             await self._import_weights(base, engine)
         return base
@@ -380,7 +381,7 @@ def load_reference(path: Path) -> list[Probe]:
     return [Probe(**item) for item in json.loads(path.read_bytes())]
 
 
-def _check_file(path: Path, weights: Path | None) -> None:
+def _check_file(path: Path, weights: Path | None) -> Shape:
     """Everything that the header tells. Imported here: numpy is heavy, and rarely needed."""
     from shammah.bases.architectures import check_teachable
     from shammah.bases.gguf_header import read_header
@@ -401,10 +402,11 @@ def _check_file(path: Path, weights: Path | None) -> None:
     header = read_header(path)
     header.check_complete()
     check_teachable(header, with_weights=weights is not None)
+    return Shape.of_header(header)
 
 
-def _check_memory(base: Base) -> None:
-    needed = first_lesson(base.parameters).memory_bytes
+def _check_memory(base: Base, shape: Shape) -> None:
+    needed = first_lesson(shape).memory_bytes
     total = psutil.virtual_memory().total
     if needed > total:
         raise BaseModelError(
@@ -443,7 +445,10 @@ def _check_resources(name: str, size: int, paths: Paths) -> None:
             hint="choose a smaller model",
         )
     # A 4-bit file holds about two parameters a byte.
-    needed, free = first_lesson(2 * size).disk_bytes, shutil.disk_usage(paths.data_dir).free
+    needed, free = (
+        first_lesson(Shape.typical(2 * size)).disk_bytes,
+        shutil.disk_usage(paths.data_dir).free,
+    )
     if needed > free:
         raise StorageError(
             f"teaching {name} takes about {needed / 1e9:.1f} GB of disk, "

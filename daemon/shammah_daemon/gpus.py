@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import structlog
 
 from shammah.protocol import GpuSample
+from shammah.training.planning import Machine
 
 log = structlog.get_logger()
 
 #: Says what a process works on: "serving", "training" or nothing of ours.
 Role = Callable[[int], str | None]
+
+#: The first generation that multiplies bfloat16 (CUDA C++ Programming Guide, table 16).
+_BF16_CAPABILITY = 8
 
 
 class Gpus:
@@ -36,6 +42,27 @@ class Gpus:
     def sample(self, role: Role) -> list[GpuSample]:
         """Each GPU now; what a device does not tell is None."""
         return [self._one(handle, role) for handle in self._handles]
+
+    def accelerators(self) -> list[Machine]:
+        """Those that torch can train on, as far as the driver tells: the first alone, which is the
+        one that torch takes."""
+        if not (self._handles and _torch_is_for_cuda()):
+            return []
+        nvml, first = self._nvml, self._handles[0]
+        memory = self._ask(nvml.nvmlDeviceGetMemoryInfo, first)
+        capability = self._ask(nvml.nvmlDeviceGetCudaComputeCapability, first)
+        if memory is None or capability is None:
+            return []
+        return [
+            Machine(
+                device="cuda",
+                name=str(self._ask(nvml.nvmlDeviceGetName, first) or "GPU"),
+                memory_bytes=memory.total,
+                free_bytes=memory.free,
+                bf16=capability[0] >= _BF16_CAPABILITY,
+                four_bit=importlib.util.find_spec("bitsandbytes") is not None,
+            )
+        ]
 
     def _one(self, handle: Any, role: Role) -> GpuSample:
         nvml = self._nvml
@@ -64,3 +91,11 @@ class Gpus:
         with contextlib.suppress(self._nvml.NVMLError):
             return question(*arguments)
         return None
+
+
+def _torch_is_for_cuda() -> bool:
+    """What its wheel is called: torch itself is not imported here."""
+    try:
+        return not version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return False

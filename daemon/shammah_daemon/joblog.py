@@ -34,6 +34,7 @@ class JobLog:
         self._database = database
         self._hub = hub
         self.observers: list[Callable[[Job], None]] = []  # of every change of state
+        self.account: Callable[[Job], Awaitable[Job]] | None = None  # of what has ended
 
     async def enter(self, job: Job, state: JobState) -> None:
         """The job goes on to `state`."""
@@ -57,6 +58,8 @@ class JobLog:
 
     async def ended(self, job: Job) -> None:
         """The store knows the job's end."""
+        if self.account:
+            job = await self.account(job)
         await asyncio.to_thread(self._clear, job)
         await self.announce(job)
         await self._database.run(lambda store: store.events.thin_out(job.id))

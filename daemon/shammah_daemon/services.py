@@ -16,6 +16,7 @@ from shammah_daemon.bases import Bases
 from shammah_daemon.chat import Chat
 from shammah_daemon.comparing import Comparing
 from shammah_daemon.database import Database
+from shammah_daemon.estimates import Estimates
 from shammah_daemon.exporting import Exporting
 from shammah_daemon.forgetting import Forgetting
 from shammah_daemon.guest import Guest
@@ -71,6 +72,7 @@ class Services:
     systemd: Systemd
     notices: Notices
     conditions: Conditions
+    estimates: Estimates
     scheduler: Scheduler
     pruning: Pruning
     pushing: Pushing

@@ -65,6 +65,7 @@ class Supervisor:
         self._submitting = asyncio.Lock()
         self._choosing = asyncio.Lock()
         self._running: tuple[int, asyncio.Task[None]] | None = None
+        self.on_queued: Callable[[Job], Awaitable[Job]] | None = None
         self.on_finished: Callable[[], Awaitable[object]] | None = None
 
     async def submit(
@@ -101,6 +102,7 @@ class Supervisor:
             job = await self._database.run(
                 lambda store: _create(store, active, mode, cause, manner)
             )
+        job = await self._queued(job)
         await self._joblog.announce(job)
         self._wake.set()
         return job
@@ -140,9 +142,13 @@ class Supervisor:
                     return job
                 await self.cancel(job.id)
             job = await self._database.run(lambda store: store.jobs.create(base.name, Mode.MOVE))
+        job = await self._queued(job)
         await self._joblog.announce(job)
         self._wake.set()
         return job
+
+    async def _queued(self, job: Job) -> Job:
+        return await self.on_queued(job) if self.on_queued else job
 
     async def stay(self) -> None:
         """Cancel an unfinished move: the active base is to go on serving."""

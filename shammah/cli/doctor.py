@@ -19,8 +19,8 @@ def doctor(as_json: output.Json = False) -> None:
         output.print_json({"checks": [asdict(check) for check in found]})
     else:
         for check in found:
-            print(f"{check.state:<5}{check.name:<11}{check.found}")
+            print(f"{check.state:<5}{check.name:<13}{check.found}")
             if check.way_out:
-                print(f"{'':<16}→ {check.way_out}")
+                print(f"{'':<18}→ {check.way_out}")
     if any(check.state == "fail" for check in found):
         raise typer.Exit(1)

@@ -15,7 +15,7 @@ from shammah.records import JobState, LessonMode, Mode
 
 if TYPE_CHECKING:
     from shammah.client import Client
-    from shammah.protocol import JobEvent, JobView, StepView
+    from shammah.protocol import JobEvent, JobView, PlanView, StepView
 
 app = typer.Typer(help="Jobs that run, wait or have ended.", no_args_is_help=True)
 
@@ -40,6 +40,9 @@ def train(
         ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until it ends.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how it would compute, and begin nothing.")
+    ] = False,
     as_json: output.Json = False,
 ) -> None:
     """Queue a job now."""
@@ -47,7 +50,14 @@ def train(
 
     given = parse(options or [])
     with started() as client:
+        if dry_run:
+            _print_plan(client.plan(MODES[mode], preset, given), as_json)
+            return
         job = client.train(MODES[mode], preset, given)
+        if job.estimate and not as_json:
+            from shammah.repl.estimates import in_words
+
+            output.say(f"it will take about {in_words(job.estimate)}")
         if wait:
             job = _wait_for(client, job)
             if job.state.is_final:
@@ -179,6 +189,15 @@ def resume(job_id: Id, as_json: output.Json = False) -> None:
     with running() as client:
         job = client.resume_job(job_id)
     _print(job, as_json)
+
+
+def _print_plan(plan: PlanView, as_json: bool) -> None:
+    from shammah.repl import estimates
+
+    if as_json:
+        output.print_json(plan)
+    else:
+        print(estimates.plan(plan))
 
 
 def _print(job: JobView, as_json: bool) -> None:

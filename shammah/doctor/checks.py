@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from shammah import cron
 from shammah.errors import ShammahError
-from shammah.protocol import Health, Status
+from shammah.protocol import Health, PlanView, Status
 from shammah.service import keeper
 from shammah.wording import size
 
@@ -165,6 +165,13 @@ def room(status: Status | None, disk_free_bytes: int, memory_bytes: int) -> Chec
         f"a lesson takes {size(forecast.disk_bytes)} of {size(forecast.disk_free_bytes)} disk and "
         f"{size(forecast.memory_bytes)} of {size(forecast.memory_available_bytes)} memory",
     )
+
+
+def plan(found: PlanView | None) -> list[Check]:
+    """How the next lesson would compute, a line a choice; nothing where no daemon could say."""
+    if found is None:
+        return []
+    return [Check(line.name, "ok", f"{line.choice}: {line.reason}") for line in found.lines]
 
 
 def night(cron_expression: str | None, now: datetime, zone: str, newest: datetime | None) -> Check:

@@ -24,7 +24,7 @@ from shammah.doctor import checks
 from shammah.doctor.checks import Check, Folder, Probe
 from shammah.errors import ShammahError
 from shammah.paths import Paths
-from shammah.protocol import Health, Status
+from shammah.protocol import Health, PlanView, Status
 from shammah.service import keeper
 
 #: What a probe may take: importing torch on a busy machine.
@@ -35,7 +35,7 @@ def examine(paths: Paths) -> list[Check]:
     """Every check, in the order in which one builds on another."""
     probes = [_begin("shammah.engine.features"), _begin("shammah.training.features")]
     settings, problem = _settings(paths)
-    health, status, broken = _ask(paths)
+    health, status, broken, plan = _ask(paths)
     folder = _existing(paths.data_dir)
     written = _written(paths.database)
     llama, training = map(_end, probes)
@@ -51,6 +51,7 @@ def examine(paths: Paths) -> list[Check]:
         checks.model(status),
         checks.database(broken),
         checks.room(status, shutil.disk_usage(folder).free, psutil.virtual_memory().total),
+        *checks.plan(plan),
         checks.night(
             settings.learning.consolidate_at if settings else None,
             datetime.now(),
@@ -67,14 +68,17 @@ def _settings(paths: Paths) -> tuple[Config | None, ShammahError | None]:
         return None, error
 
 
-def _ask(paths: Paths) -> tuple[Health | None, Status | None, list[str] | None]:
+def _ask(
+    paths: Paths,
+) -> tuple[Health | None, Status | None, list[str] | None, PlanView | None]:
     """What a daemon says, as far as one answers: one of another version may not know all."""
-    health, status, broken = launch.health_of(paths), None, None
+    health, status, broken, plan = launch.health_of(paths), None, None, None
     if health is not None:
         with Client(paths.socket) as client, suppress(ShammahError):
             status = client.status()
             broken = client.integrity()
-    return health, status, broken
+            plan = client.plan()
+    return health, status, broken, plan
 
 
 def _begin(module: str) -> subprocess.Popen[str]:

@@ -33,6 +33,7 @@ from shammah.repl import views
 from shammah.repl.asker import Asker
 from shammah.repl.comparing import Wish, verdict
 from shammah.repl.conversation import Conversation, Exchange
+from shammah.repl.estimates import in_words, queued
 from shammah.repl.follow import follow
 from shammah.repl.forget import delete_obsolete, forget
 from shammah.repl.review import review
@@ -364,8 +365,10 @@ class Chat:
         """
         job = self.client.train(mode, preset, options)
         if not wait:
-            self.screen.say(f"job {job.id} is {job.state}")
+            self.screen.say(queued(job))
             return
+        if job.estimate:
+            self.screen.say(f"it will take about {in_words(job.estimate)}")
         self._claim(job.id)
         self.screen.show_progress(follow(self.client, job.id))
         self._conclude(self.client.job(job.id))

@@ -23,6 +23,7 @@ from shammah.protocol import (
     VotesView,
     WhyView,
 )
+from shammah.repl.estimates import in_words
 from shammah.repl.transcript import title
 from shammah.repl.wording import (
     job_state,
@@ -242,6 +243,8 @@ def job(found: JobView) -> str:
         preset=found.preset,
         options=", ".join(f"{name} = {value}" for name, value in found.options.items()),
         recipe=recipe(found.recipe) if found.recipe else None,
+        estimate=in_words(found.estimate) if found.estimate else None,
+        took=in_words(found.took) if found.took else None,
         result=found.summary,
         error=found.error,
         hint=found.hint,

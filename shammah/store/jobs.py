@@ -36,6 +36,8 @@ class JobChanges(TypedDict, total=False):
     hint: str | None
     cause: Cause
     recipe: dict[str, Any]
+    estimate: dict[str, Any]
+    took: dict[str, Any]
 
 
 class Jobs:
@@ -210,10 +212,9 @@ def _changed_columns(changes: JobChanges) -> dict[str, Any]:
         row["cause"] = changes["cause"].value
     if "progress" in changes:
         row["progress"] = to_json(changes["progress"])
-    if "recipe" in changes:
-        row["recipe"] = to_json(changes["recipe"])
-    if changes.get("report") is not None:
-        row["report"] = to_json(changes["report"])
+    for name in ("report", "recipe", "estimate", "took"):
+        if changes.get(name) is not None:
+            row[name] = to_json(changes[name])
     return row
 
 
@@ -228,6 +229,8 @@ def _job(row: dict[str, Any]) -> Job:
             "options": json.loads(row["options"]),
             "recipe": json.loads(row["recipe"]) if row["recipe"] else None,
             "report": json.loads(row["report"]) if row["report"] else None,
+            "estimate": json.loads(row["estimate"]) if row["estimate"] else None,
+            "took": json.loads(row["took"]) if row["took"] else None,
             "stage": JobState(row["stage"]) if row["stage"] else None,
             "paused_for": PauseReason(row["paused_for"]) if row["paused_for"] else None,
             "tried": [

@@ -521,6 +521,12 @@ def create_loaded_adapters(db: Database) -> None:
     db.execute("ALTER TABLE turns ADD COLUMN adapters TEXT NOT NULL DEFAULT '[]'")
 
 
+def add_job_estimate(db: Database) -> None:
+    """What a job was estimated to take when it was queued, and what it took, as JSON."""
+    db.execute("ALTER TABLE jobs ADD COLUMN estimate TEXT")
+    db.execute("ALTER TABLE jobs ADD COLUMN took TEXT")
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -551,6 +557,7 @@ STEPS = (
     number_changes,
     add_job_recipe,
     create_loaded_adapters,
+    add_job_estimate,
 )
 
 

@@ -12,11 +12,17 @@ import psutil
 import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
-from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+)
 
 from shammah.errors import BaseModelError
-from shammah.training import causal
+from shammah.training import causal, devices
 from shammah.training.packing import Layout, Pack, unpacked
+from shammah.training.planning import MOST_TOKENS, Plan
 
 PACKED_ATTENTION = "shammah_packed"
 
@@ -38,17 +44,21 @@ class Hardware:
     device: torch.device
     dtype: torch.dtype
     max_tokens: int  # of one forward and backward pass
+    four_bit: bool = False  # the linear layers are kept as NF4
 
     @classmethod
     def detect(cls) -> Hardware:
-        """A CUDA device if there is one; bfloat16 only where it is multiplied natively."""
-        if torch.cuda.is_available():
-            native = torch.cuda.is_bf16_supported(including_emulation=False)
-            dtype = torch.bfloat16 if native else torch.float32
-            return cls(torch.device("cuda"), dtype, max_tokens=16384)
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        dtype = torch.bfloat16 if native else torch.float32
-        return cls(torch.device("cpu"), dtype, max_tokens=1024)
+        """The fastest device that torch can use; bfloat16 only where it is multiplied natively."""
+        best = devices.machines()[0]
+        dtype = torch.bfloat16 if best.bf16 else torch.float32
+        return cls(torch.device(best.device), dtype, MOST_TOKENS[best.device])
+
+    @classmethod
+    def of(cls, plan: Plan) -> Hardware:
+        """As it was planned."""
+        setting = plan.setting
+        dtype = torch.bfloat16 if setting.precision == "bfloat16" else torch.float32
+        return cls(torch.device(setting.device), dtype, plan.max_tokens, setting.four_bit)
 
     def prepare_torch(self) -> None:
         """All physical cores that this process may use, and deterministic kernels.
@@ -68,19 +78,37 @@ def load(folder: Path, hardware: Hardware) -> PreTrainedModel:
         BaseModelError: the folder cannot be read as a model.
     """
     AttentionInterface.register(PACKED_ATTENTION, _packed_attention)
+    options = _four_bit(hardware) if hardware.four_bit else {}
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=hardware.dtype, attn_implementation=PACKED_ATTENTION
+            folder, dtype=hardware.dtype, attn_implementation=PACKED_ATTENTION, **options
         )
     except (OSError, ValueError, KeyError) as error:
         raise BaseModelError(
             f"cannot load the training weights in {folder}: {error}",
             hint="remove that folder; it is made again",
         ) from error
-    torch.nn.Module.to(model, hardware.device)
+    if not hardware.four_bit:
+        torch.nn.Module.to(model, hardware.device)
     model.requires_grad_(False)
     model.train(False)
     return model
+
+
+def _four_bit(hardware: Hardware) -> dict[str, Any]:
+    """NF4 with doubly quantized scales (QLoRA, arXiv:2305.14314, section 3), made while loading."""
+    if not devices.has_bitsandbytes():
+        raise BaseModelError(
+            "the base does not fit in 16 bits, and bitsandbytes, which keeps it in 4, is missing",
+            hint="pip install 'shammah[cuda]', or choose a smaller base",
+        )
+    quantization = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=hardware.dtype,
+    )
+    return {"quantization_config": quantization, "device_map": {"": hardware.device}}
 
 
 def linear_layers(model: PreTrainedModel) -> list[str]:

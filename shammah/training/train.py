@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 from transformers import PreTrainedModel
 
 from shammah import stage
 from shammah.errors import JobError, OutOfMemory
 from shammah.files import building, sha256_of, write_atomically
-from shammah.training import checkpoints, schedule, teacher, whitening
+from shammah.training import checkpoints, devices, passes, schedule, teacher, whitening
 from shammah.training.adapter import Adapter
 from shammah.training.checkpoints import Progress
 from shammah.training.loop import StepReport, Trainer
 from shammah.training.model import Hardware, load, recompute_activations
+from shammah.training.planning import Fit, expected_work, fit, plan
 from shammah.training.schedule import Step
+from shammah.training.sizing import DeviceKind, Setting, Shape, peak_bytes, shape_in
 from shammah.training.spec import Adjustments, Dataset, JobSpec
 from shammah.training.teacher import Replay
 from shammah.training.trackers import Trackers
@@ -30,6 +33,9 @@ _REPORTS_PER_SECOND = 3
 
 #: Of what a checkpoint holds; one of another format is not gone on from.
 _FORMAT = "2"
+
+#: By what the device is chosen while the job is not known yet.
+_EXPECTED = expected_work(rank=32, batch_rows=4, replay_ratio=1.0)
 
 #: A checkpoint is written at least so often: on a slow machine twenty steps take many minutes.
 CHECKPOINT_SECONDS = 60.0
@@ -44,9 +50,13 @@ class Ready:
 
     @classmethod
     def load(cls, base_dir: Path) -> Ready:
-        hardware = Hardware.detect()
+        """On the device where it fits. How large a pass may be is seen when the rows are known."""
+        weights = base_dir / "train"
+        size_bytes = sum(path.stat().st_size for path in weights.glob("*.safetensors"))
+        shape = shape_in(weights, parameters=size_bytes // 2)
+        hardware = Hardware.of(plan(shape, devices.machines(), _EXPECTED))
         hardware.prepare_torch()
-        return cls(hardware, load(base_dir / "train", hardware))
+        return cls(hardware, load(weights, hardware))
 
 
 def train_when_asked(base_dir: Path, stop: stage.Stop) -> dict[str, Any]:
@@ -76,7 +86,8 @@ def train_job(
         steps, seconds, final_loss, tokens, tokens_per_second, held_out_nll (nats a token, every
         `VALIDATE_STEPS` and at the end), held_out_accuracy (at the same steps), skipped_steps
         (their loss jumped), ended_early, saved_step, adjustments, left_out (ids of the examples
-        that were too long for them).
+        that were too long for them), device, precision, max_tokens of a pass, recompute,
+        predicted_bytes and peak_bytes of the memory that is computed in.
 
     Raises:
         JobError: nothing to train on, unprepared replay.
@@ -95,13 +106,14 @@ def train_job(
         steps, left_out = _shortened(steps, dataset, replay)
 
     ready = ready or Ready.load(base_dir)
-    hardware, model = ready.hardware, ready.model
+    sized = _sized(ready, spec, steps, dataset, replay, adjustments)
+    hardware, model = replace(ready.hardware, max_tokens=sized.max_tokens), ready.model
     recipe = spec.recipe
     whitenings = whitening.load(base_dir / whitening.FILE) if recipe.whiten else {}
     adapter = Adapter(model, recipe, spec.base, whitenings)
     if start_adapter is not None:
         adapter.start_from(start_adapter)
-    if adjustments.recompute:
+    if adjustments.recompute or sized.recompute:
         recompute_activations(model, draws=recipe.dropout > 0)
     trainer = Trainer(model, adapter, hardware, dataset.rows, replay, recipe, adjustments)
 
@@ -145,7 +157,40 @@ def train_job(
         "saved_step": saved_step,
         "adjustments": asdict(adjustments),
         "left_out": left_out,
+        "device": hardware.device.type,
+        "precision": str(hardware.dtype).removeprefix("torch."),
+        "max_tokens": sized.max_tokens,
+        "recompute": adjustments.recompute or sized.recompute,
+        "predicted_bytes": sized.predicted_bytes,
+        "peak_bytes": devices.peak_bytes(hardware.device),
     }
+
+
+def _sized(
+    ready: Ready,
+    spec: JobSpec,
+    steps: list[Step],
+    dataset: Dataset,
+    replay: Replay,
+    adjustments: Adjustments,
+) -> Fit:
+    """The largest passes of these steps that fit into the memory that is free now."""
+    hardware = ready.hardware
+    shape = Shape.of_model(ready.model.config.to_dict(), ready.model.num_parameters())
+    longest = schedule.longest(steps, dataset.rows, replay.rows)
+
+    def predict(max_tokens: int, recompute: bool) -> int:
+        found = passes.largest(steps, dataset.rows, replay.rows, max_tokens, adjustments.divided)
+        setting = Setting(
+            cast("DeviceKind", hardware.device.type),
+            "bfloat16" if hardware.dtype is torch.bfloat16 else "float32",
+            spec.recipe.rank,
+            recompute=recompute or adjustments.recompute,
+            four_bit=hardware.four_bit,
+        )
+        return peak_bytes(shape, setting, found)
+
+    return fit(hardware.max_tokens, longest, devices.free_bytes(hardware.device), predict)
 
 
 def _shortened(steps: list[Step], dataset: Dataset, replay: Replay) -> tuple[list[Step], list[int]]:

@@ -90,7 +90,7 @@ class _Sketch:
     def whitening(self) -> Whitening:
         """Nystrom's approximation of M from its sketch (Tropp et al. 2017, "Fixed-rank
         approximation of a positive-semidefinite matrix from streaming data", section 2.2)."""
-        image, probe = self._image.double().cpu(), self._probe.double().cpu()
+        image, probe = self._image.cpu().double(), self._probe.cpu().double()  # MPS has no doubles
         core = probe.T @ image
         values, vectors = torch.linalg.eigh((core + core.T) / 2)
         sure = values > values[-1] * _ROUNDING

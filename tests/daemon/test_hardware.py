@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shammah.client import Client
 from shammah.paths import Paths
 from shammah.protocol import HardwareSample
-from shammah_daemon import hardware
+from shammah_daemon import gpus, hardware
 from shammah_daemon.gpus import Gpus
 from shammah_daemon.hardware import Hardware, History, take
 from tests.running import Daemon, until
@@ -27,6 +27,7 @@ class FakeNvml:
     """One GPU that does not tell its power."""
 
     NVML_TEMPERATURE_GPU = 0
+    capability = (8, 9)
 
     class NVMLError(Exception):
         pass
@@ -48,7 +49,10 @@ class FakeNvml:
         return "Toy 4090"
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
-        return SimpleNamespace(used=5 * GIB, total=24 * GIB)
+        return SimpleNamespace(used=5 * GIB, total=24 * GIB, free=19 * GIB)
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle: int) -> tuple[int, int]:  # noqa: N802
+        return self.capability
 
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:  # noqa: N802
         return SimpleNamespace(gpu=70)
@@ -98,6 +102,21 @@ def test_a_gpu_says_who_uses_its_memory_and_what_it_does_not_know() -> None:
 
 def test_without_a_driver_there_is_no_gpu() -> None:
     assert Gpus(FakeNvml(driver=False)).sample(role) == []
+    assert Gpus(FakeNvml(driver=False)).accelerators() == []
+
+
+@pytest.mark.parametrize(("capability", "bf16"), [((8, 9), True), ((7, 5), False)])
+def test_lessons_can_compute_on_a_gpu_that_torch_was_built_for(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], bf16: bool
+) -> None:
+    nvml = FakeNvml()
+    nvml.capability = capability
+    monkeypatch.setattr(gpus, "version", lambda _package: "2.13.0")
+    [found] = Gpus(nvml).accelerators()
+    assert (found.device, found.name, found.bf16) == ("cuda", "Toy 4090", bf16)
+    assert (found.free_bytes, found.memory_bytes) == (19 * GIB, 24 * GIB)
+    monkeypatch.setattr(gpus, "version", lambda _package: "2.13.0+cpu")
+    assert Gpus(nvml).accelerators() == []
 
 
 def test_a_point_is_the_mean_of_its_step_and_of_heat_the_highest() -> None:

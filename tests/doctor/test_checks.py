@@ -15,7 +15,14 @@ from shammah.doctor import checks
 from shammah.doctor.checks import Check, Folder, Probe
 from shammah.errors import ConfigError
 from shammah.paths import Paths
-from shammah.protocol import EngineStatus, ForecastView, Health, Status
+from shammah.protocol import (
+    EngineStatus,
+    ForecastView,
+    Health,
+    PlanLine,
+    PlanView,
+    Status,
+)
 from shammah.service.keeper import State
 
 GB = 10**9
@@ -83,6 +90,16 @@ def test_each_check_says_what_it_found_and_a_way_out_where_there_is_need(
     assert check.state == state
     assert said in check.found
     assert bool(check.way_out) == (state != "ok")
+
+
+def test_each_choice_of_the_plan_is_a_line_with_its_reason() -> None:
+    line = PlanLine(name="activations", choice="kept", reason="they fit")
+    found = PlanView(
+        base="tiny", device="cpu", precision="float32", four_bit=False, max_tokens=1024, passes=1,
+        recompute=False, predicted_bytes=GB, lines=[line], shortage=None, estimate=None,
+    )  # fmt: skip
+    assert checks.plan(found) == [Check("activations", "ok", "kept: they fit")]
+    assert checks.plan(None) == []
 
 
 def test_without_a_daemon_the_whole_is_examined_and_a_bad_setting_fails_it(home: Paths) -> None:

@@ -19,6 +19,7 @@ from shammah.protocol import (
     JobEvent,
     JobView,
     Listing,
+    PlanView,
     PruneReceipt,
     PruneRequest,
     PushReceipt,
@@ -60,6 +61,17 @@ async def train(request: TrainRequest, services: Wired) -> JobView:
     instead."""
     manner = Manner(request.preset, request.options)
     return job_view(await services.supervisor.submit(request.mode, manner=manner))
+
+
+@router.post("/api/plan", responses=errors(400, 404))
+async def plan(request: TrainRequest, services: Wired) -> PlanView:
+    """How such a lesson on the active base would compute on this machine, why, and what it would
+    take. Nothing is begun."""
+    active = await services.database.run(lambda store: store.pointer.active())
+    if active is None:
+        raise NotFound("no model is set up", hint="add one with 'shammah model add PATH.gguf'")
+    manner = Manner(request.preset, request.options)
+    return await services.estimates.plan(active.base, request.mode, manner)
 
 
 @router.get("/api/jobs/events", response_class=EventSourceResponse, responses=EVENTS)

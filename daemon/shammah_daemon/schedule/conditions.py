@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,11 @@ import psutil
 
 from shammah.config import Config
 from shammah.errors import NotFound
+from shammah.options import TrainingConfig
 from shammah.paths import Paths
 from shammah.records import Cause, Job, PauseReason
+from shammah.training.planning import Machine, Plan, expected_work, plan
+from shammah.training.sizing import Shape, shape_in
 from shammah_daemon.bases import Bases
 from shammah_daemon.disk import size_of
 from shammah_daemon.schedule.forecast import NOTHING, Forecast, Room, forecast, require_room
@@ -36,11 +41,17 @@ class Conditions:
         config: Config,
         bases: Bases,
         look: Callable[[], Snapshot],
+        accelerators: Callable[[], Sequence[Machine]] = tuple,
     ) -> None:
+        """
+        Args:
+            accelerators: what could train faster than the processor, the fastest first.
+        """
         self._paths = paths
         self._config = config
         self._bases = bases
         self._look = look
+        self._accelerators = accelerators
         self._bf16 = multiplies_bf16()
 
     def waits(self, job: Job) -> str | None:
@@ -73,19 +84,49 @@ class Conditions:
         Raises:
             Shortage: it cannot; says what is missing.
         """
-        require_room(self.forecast(base), self._look().room, self._forecast)
+        require_room(self.forecast(base), self._look().room, self._typical)
 
     def forecast(self, base: str) -> Forecast:
         """What a lesson on `base` takes; nothing for one that is gone: the job says so itself."""
         try:
-            found = self._bases.get(base)
+            shape = self.shape(base)
         except NotFound:
             return NOTHING
-        return self._forecast(found.parameters, prepared=self._bases.ground(base).is_ready)
+        return self._forecast(shape, prepared=self._bases.ground(base).is_ready)
 
-    def _forecast(self, parameters: int, *, prepared: bool = True) -> Forecast:
+    def plan(self, base: str, training: TrainingConfig) -> Plan:
+        """How a lesson on `base` would compute here and now.
+
+        Raises:
+            NotFound: there is no such base.
+        """
+        replay_ratio = self._config.learning.replay_ratio
+        work = expected_work(training.rank, training.batch_rows, replay_ratio)
+        return plan(self.shape(base), self.machines(), work)
+
+    def machines(self) -> list[Machine]:
+        """What lessons can compute on, the fastest first."""
+        room = self._look().room
+        processor = Machine(
+            device="cpu",
+            name="",
+            memory_bytes=room.memory_total_bytes,
+            free_bytes=room.memory_available_bytes,
+            bf16=self._bf16,
+        )
+        return [*self._accelerators(), *apple(processor), processor]
+
+    def shape(self, base: str) -> Shape:
+        """Raises NotFound."""
+        parameters = self._bases.get(base).parameters
+        return shape_in(self._bases.ground(base).train, parameters)
+
+    def _forecast(self, shape: Shape, *, prepared: bool = True) -> Forecast:
         rank, quantizations = self._config.training.rank, self._config.gate.quantizations
-        return forecast(parameters, rank, quantizations, bf16=self._bf16, prepared=prepared)
+        return forecast(shape, self.machines(), rank, quantizations, prepared=prepared)
+
+    def _typical(self, parameters: int) -> Forecast:
+        return self._forecast(Shape.typical(parameters))
 
     @property
     def room(self) -> Room:
@@ -151,6 +192,17 @@ def multiplies_bf16(flags: Path = Path("/proc/cpuinfo")) -> bool:
     except OSError:
         return False
     return not {"avx512_bf16", "amx_tile"}.isdisjoint(said.split())
+
+
+def apple(
+    processor: Machine, system: str = sys.platform, kind: str = platform.machine()
+) -> list[Machine]:
+    """The GPU of a Mac with Apple's processor, which computes in the same memory; bfloat16 came to
+    it with macOS 14."""
+    if (system, kind) != ("darwin", "arm64"):
+        return []
+    release = int(platform.mac_ver()[0].partition(".")[0] or 0)
+    return [replace(processor, device="mps", name="Apple GPU", bf16=release >= 14)]
 
 
 def _load_per_core() -> float | None:

@@ -1,7 +1,8 @@
-"""What a lesson will take of disk and memory, and whether it is there. Pure.
+"""What a lesson will take of disk and memory at least, and whether it is there. Pure.
 
-The constants are fitted to measured lessons (docs/architecture.md); what they give is rather too
-much than too little.
+What training takes is `training.sizing`'s to say, and `training.planning`'s how little that can be.
+The other constants are fitted to measured lessons (docs/architecture.md); what they give is rather
+too much than too little.
 """
 
 from __future__ import annotations
@@ -11,21 +12,14 @@ from dataclasses import dataclass
 
 from shammah.errors import Shortage
 from shammah.publish.quantizations import FALLBACK, lookup
+from shammah.training.planning import LONGEST_TOKENS, Machine, least_bytes
+from shammah.training.sizing import CUDA_HOST_BYTES, PROCESS_BYTES, Shape
 
-#: Bytes a parameter of the base: trained in bf16 or in float32, read for the first time, merged.
-BF16_BYTES, FLOAT32_BYTES = 2.0, 4.0
-READ_BYTES, MERGED_BYTES = 6.0, 2.0
-
-#: A training child beyond its weights: torch itself, and the activations of one pass on the
-#: embedded base. They grow with width times depth, which is about the root of the size.
-TORCH_BYTES, ACTIVATION_BYTES = 0.5e9, 0.6e9
+#: Bytes a parameter of the base: made ready in bf16, read for the first time, merged.
+BF16_BYTES, READ_BYTES, MERGED_BYTES = 2.0, 6.0, 2.0
 
 #: An engine beyond its file; merging and quantizing beyond what they write.
 ENGINE_OVERHEAD_BYTES = 0.5e9
-
-#: Parameters of an adapter of rank 1 on all linear layers of the embedded base, which has
-#: 134.5 million. Width grows with the cube root of the size, and so does depth.
-RANK_PARAMETERS, MEASURED_PARAMETERS = 305_280, 134.5e6
 
 #: Bytes a parameter of the adapter: five checkpoints of a master and two moments in float32, one
 #: of them being written, and the adapter itself three times.
@@ -51,34 +45,49 @@ class Room:
 
 NOTHING = Forecast(0, 0)
 
+#: A processor that takes the least.
+_ANY = Machine("cpu", "", 0, 0, bf16=True)
+
 
 def forecast(
-    parameters: int, rank: int, quantizations: Sequence[str], *, bf16: bool, prepared: bool
+    shape: Shape,
+    machines: Sequence[Machine],
+    rank: int,
+    quantizations: Sequence[str],
+    *,
+    prepared: bool,
 ) -> Forecast:
-    """What a lesson on a base of so many parameters takes, through every rung of the ladder.
+    """What a lesson on a base of that shape takes at least, through every rung of the ladder.
 
     Args:
-        bf16: the processor multiplies bfloat16 natively, so that lessons compute in it.
+        machines: as for `planning.plan`: what trains on a GPU does not fill the host's memory.
         prepared: the training weights are there already.
     """
+    parameters = shape.parameters
     files = [parameters * lookup(name).most_bits / 8 for name in quantizations]
-    growth = parameters / MEASURED_PARAMETERS
-    adapter = rank * RANK_PARAMETERS * growth ** (2 / 3)
-    weights = parameters * (BF16_BYTES if bf16 else FLOAT32_BYTES)
-    training = weights + TORCH_BYTES + ACTIVATION_BYTES * growth**0.5 + 16 * adapter
+    adapter = shape.adapter_parameters(rank)
     judging = max(files) + ENGINE_OVERHEAD_BYTES
     disk = parameters * MERGED_BYTES + sum(files) + ADAPTER_BYTES * adapter
-    memory = max(training, judging)
+    memory = max(_training_bytes(shape, machines, rank), judging)
     if not prepared:
         disk += parameters * BF16_BYTES
         memory = max(memory, parameters * READ_BYTES + ENGINE_OVERHEAD_BYTES)
     return Forecast(int(disk), int(memory))
 
 
-def first_lesson(parameters: int) -> Forecast:
+def first_lesson(shape: Shape) -> Forecast:
     """What the first lesson on a base takes at least: with the smallest adapter and one candidate
     of 8 bits."""
-    return forecast(parameters, 1, [FALLBACK], bf16=True, prepared=False)
+    return forecast(shape, [_ANY], 1, [FALLBACK], prepared=False)
+
+
+def _training_bytes(shape: Shape, machines: Sequence[Machine], rank: int) -> float:
+    """Of the host's memory, on the first device that holds the training."""
+    for machine in machines:
+        needed = least_bytes(shape, machine, rank, LONGEST_TOKENS)
+        if machine.device == "cuda" and needed <= machine.free_bytes:
+            return PROCESS_BYTES + CUDA_HOST_BYTES
+    return needed
 
 
 def largest(memory_bytes: int, of_size: Callable[[int], Forecast]) -> int:

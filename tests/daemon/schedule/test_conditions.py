@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from shammah.bases.registry import Registry
 from shammah.config import Config, EngineConfig
+from shammah.options import TrainingConfig
 from shammah.paths import Paths
 from shammah.records import Base, Cause, Job, JobState, Mode, PauseReason
 from shammah.store.database import Store
+from shammah.training.planning import Machine
 from shammah_daemon.bases import Bases
 from shammah_daemon.courtesy import Courtesy
-from shammah_daemon.schedule.conditions import Conditions
+from shammah_daemon.schedule.conditions import Conditions, apple
 from shammah_daemon.schedule.forecast import Room
 from shammah_daemon.stages import Stages
 from tests.daemon.schedule.test_quiet import DESKTOP, PLENTY
@@ -21,10 +24,34 @@ from tests.daemon.schedule.test_quiet import DESKTOP, PLENTY
 BASE = Base("large", "l.gguf", "", 1, "llama", 10**9, "Q8_0", 512, "", "", "")
 
 
-def conditions(home: Paths, room: Room = PLENTY) -> Conditions:
+def conditions(
+    home: Paths,
+    room: Room = PLENTY,
+    accelerators: Callable[[], Sequence[Machine]] = tuple,
+) -> Conditions:
     courtesy = Courtesy()
     bases = Bases(home, Registry(home), EngineConfig(), Stages(courtesy, home.logs), courtesy)
-    return Conditions(home, Config(), bases, lambda: replace(DESKTOP, room=room))
+    return Conditions(home, Config(), bases, lambda: replace(DESKTOP, room=room), accelerators)
+
+
+def test_a_plan_is_made_for_what_is_free_and_for_the_gpu_that_is_there(home: Paths) -> None:
+    Registry(home).save(BASE)
+    machine = Machine("cuda", "H", 80 * 10**9, 80 * 10**9, bf16=True)
+    found = conditions(home)
+    assert (
+        found.plan(BASE.name, TrainingConfig()).machine.free_bytes == PLENTY.memory_available_bytes
+    )
+    with_gpu = conditions(home, accelerators=lambda: [machine])
+    assert with_gpu.plan(BASE.name, TrainingConfig()).machine == machine
+    assert with_gpu.forecast(BASE.name).memory_bytes <= found.forecast(BASE.name).memory_bytes
+
+
+@pytest.mark.parametrize(("system", "kind"), [("linux", "arm64"), ("darwin", "x86_64")])
+def test_only_a_mac_with_apples_processor_has_its_gpu(system: str, kind: str) -> None:
+    processor = Machine("cpu", "", 8, 4, bf16=False)
+    assert apple(processor, system, kind) == []
+    [gpu] = apple(processor, "darwin", "arm64")
+    assert (gpu.device, gpu.memory_bytes, gpu.free_bytes) == ("mps", 8, 4)
 
 
 @pytest.fixture

@@ -48,6 +48,8 @@ from shammah.protocol import (
     JobView,
     Listing,
     LoadAdapterRequest,
+    PlanLine,
+    PlanView,
     PruneReceipt,
     PruneRequest,
     RollbackRequest,
@@ -279,6 +281,16 @@ def build(paths: Paths, state: State) -> FastAPI:
     @app.post("/api/jobs")
     async def train(request: TrainRequest) -> JobView:
         return _begin(state, request.mode)
+
+    @app.post("/api/plan")
+    async def plan(request: TrainRequest) -> PlanView:
+        reason = f"the stand-in computes nothing, {request.mode} or not"
+        return PlanView(
+            base="fake", device="cpu", precision="bfloat16", four_bit=False, max_tokens=1024,
+            passes=1, recompute=False, predicted_bytes=10**9,
+            lines=[PlanLine(name="device", choice="cpu", reason=reason)],
+            shortage=None, estimate=None,
+        )  # fmt: skip
 
     @app.get("/api/jobs")
     async def jobs(untold: bool = False) -> dict[str, list[JobView]]:
