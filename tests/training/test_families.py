@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType
@@ -13,7 +14,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn import functional
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 
-from shammah.training import weights
+from shammah.bases.architectures import lookup
+from shammah.bases.gguf_header import read_header
+from shammah.publish.adapter import read_adapter
+from shammah.training import weights, whitening
+from shammah.training.adapter import Adapter
 from shammah.training.lora_linear import adapted, fuse, matrices
 from shammah.training.model import (
     PACKED_ATTENTION,
@@ -25,7 +30,7 @@ from shammah.training.model import (
 )
 from shammah.training.packing import Conversation, pack
 from tests.tiny import FAMILIES, base_record, tiny_gguf
-from tests.training.toys import VOCABULARY, make_rows
+from tests.training.toys import RECIPE, VOCABULARY, make_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
@@ -93,6 +98,37 @@ def test_loss_and_gradient_are_those_of_transformers(
     torch.testing.assert_close(found_a, expected_a, atol=1e-3, rtol=1e-3)
     found_b = [_gradient(matrices(x)[1]) for group in groups for x in group]
     torch.testing.assert_close(found_b, expected_b, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["gemma3", "phi3"])
+def test_training_teaches_and_saves_every_linear_layer_of_the_gguf(
+    family: str, hardware: Hardware, tmp_path: Path
+) -> None:
+    """Through whitening and the adapter; one family with separate and one with fused layers."""
+    bf16 = GGMLQuantizationType.BF16
+    path = tiny_gguf(family, tmp_path, tensor_type=bf16, tokens=VOCABULARY)
+    weights.prepare(base_record(path), tmp_path / "train")
+    model = load(tmp_path / "train", hardware)
+    batch = pack(CONVERSATIONS, torch.float32, hardware.device)
+    observer = whitening.Observer(model)
+    with observer.watching(), torch.no_grad():
+        target_logits(model, batch)
+    whitening.write(tmp_path / whitening.FILE, observer.whitenings(), {})
+    whitenings = whitening.load(tmp_path / whitening.FILE)
+    adapter = Adapter(model, RECIPE, "tiny", whitenings)
+
+    losses = []
+    for _ in range(8):
+        loss = functional.cross_entropy(target_logits(model, batch), batch.targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        adapter.step(1e-2)
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.5
+    adapter.save(tmp_path / "adapter")
+    saved = read_adapter(tmp_path / "adapter", read_header(path))
+    layers = FAMILIES[family].layers * len(lookup(family).modules)
+    assert len(saved.updates) == layers
+    assert all(np.abs(update.b).max() > 1e-3 for update in saved.updates.values())
 
 
 def _attach_lora(model: PreTrainedModel) -> PeftModel:
