@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
-from peft.tuners.lora import Linear
+from peft.tuners.lora import Linear, LoraLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
@@ -36,8 +36,8 @@ class Adapter:
     layers that read the same input lie one above the other, all A before all B. The masters of each
     A are its whitened coordinates, where the recipe whitens: A = masters P.
 
-    Layers are computed together (`lora_linear.fuse`) unless the recipe has dropout or DoRA, which
-    PEFT's own layers compute.
+    Layers are computed together (`lora_linear.fuse`), except where the recipe has dropout or DoRA
+    or the base is kept in 4 bits: PEFT's own layers compute those.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Adapter:
 
     def _join(
         self,
-        groups: Sequence[Mapping[str, Linear]],
+        groups: Sequence[Mapping[str, LoraLayer]],
         whitenings: Mapping[str, Whitening],
         recipe: Recipe,
     ) -> None:
@@ -95,10 +95,11 @@ class Adapter:
             if recipe.whiten:
                 first = next(iter(group)).removeprefix("base_model.model.")
                 self._whitened.append((span, whitenings[first].to(self.masters.device)))
-            if not (recipe.dropout or recipe.use_dora):
+            dense = [layer for layer in layers if isinstance(layer, Linear)]
+            if len(dense) == len(layers) and not (recipe.dropout or recipe.use_dora):
                 width = layers[0].in_features
                 values, gradients = self._values[span], self._gradients[span]
-                fuse(layers, values.view(-1, width), gradients.view(-1, width))
+                fuse(dense, values.view(-1, width), gradients.view(-1, width))
 
     @contextmanager
     def dropping(self, seed: int) -> Iterator[None]:
@@ -108,13 +109,16 @@ class Adapter:
             yield
             return
         torch.manual_seed(seed)
-        for layer in self._dropping:
-            layer.train(True)
+        self._drop(True)
         try:
             yield
         finally:
-            for layer in self._dropping:
-                layer.train(False)
+            self._drop(False)
+
+    def _drop(self, is_on: bool) -> None:
+        for layer in self._dropping:
+            layer.training = is_on  # not of what is below it: see `model.load`
+            layer.lora_dropout.train(is_on)
 
     def gradient(self) -> torch.Tensor:
         """What was collected since the last step, flat, in float32, by the masters."""
@@ -216,6 +220,11 @@ def _config(model: PreTrainedModel, recipe: Recipe) -> LoraConfig:
         raise JobError(
             f"the base has no linear layers called {', '.join(unknown)}",
             hint="training.target_modules may name " + ", ".join(linear),
+        )
+    if recipe.use_dora and getattr(model, "is_loaded_in_4bit", False):
+        raise JobError(
+            "training.use_dora needs the base in 16 bits, for which memory is too small",
+            hint="'shammah config set training.use_dora false', or use a smaller base",
         )
     if recipe.init_lora_weights == "orthogonal" and recipe.rank % 2:
         raise JobError(

@@ -13,16 +13,16 @@ from functools import partial
 from typing import Any
 
 import torch
-from peft.tuners.lora import Linear
+from peft.tuners.lora import Linear, LoraLayer
 from torch.nn import functional
 
 from shammah.training.model import SHARED_INPUTS
 
 
-def adapted(model: torch.nn.Module) -> list[dict[str, Linear]]:
+def adapted(model: torch.nn.Module) -> list[dict[str, LoraLayer]]:
     """The LoRA layers of `model` by name, in its order, those that read the same input together."""
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
-    groups: dict[tuple[str, int], dict[str, Linear]] = {}
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, LoraLayer)}
+    groups: dict[tuple[str, int], dict[str, LoraLayer]] = {}
     for name, layer in layers.items():
         block, own = name.rpartition(".")[::2]
         [place] = [index for index, group in enumerate(SHARED_INPUTS) if own in group]
@@ -30,13 +30,13 @@ def adapted(model: torch.nn.Module) -> list[dict[str, Linear]]:
     return list(groups.values())
 
 
-def matrices(layer: Linear) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
+def matrices(layer: LoraLayer) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
     """A [rank, in] and B [out, rank] of the layer's only adapter."""
     [name] = layer.active_adapters
     return layer.lora_A[name].weight, layer.lora_B[name].weight
 
 
-def magnitude(layer: Linear) -> torch.nn.Parameter | None:
+def magnitude(layer: LoraLayer) -> torch.nn.Parameter | None:
     """DoRA's lengths [out] of the layer's only adapter, where it has them."""
     [name] = layer.active_adapters
     if name not in layer.lora_magnitude_vector:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from peft.tuners.lora import Linear
+from peft.tuners.lora import LoraLayer
 
 from shammah.training.lora_linear import magnitude
 
@@ -22,7 +22,7 @@ class Lengths:
     the learned share of the exact one.
     """
 
-    def __init__(self, layers: Mapping[str, Linear]) -> None:
+    def __init__(self, layers: Mapping[str, LoraLayer]) -> None:
         """Args: layers: by their names in PEFT's model."""
         self._exact: dict[str, torch.Tensor] = {}  # over what the model began with, [rows]
         for name, layer in layers.items():

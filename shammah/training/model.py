@@ -92,7 +92,18 @@ def load(folder: Path, hardware: Hardware) -> PreTrainedModel:
         torch.nn.Module.to(model, hardware.device)
     model.requires_grad_(False)
     model.train(False)
+    if hardware.four_bit:
+        _keep_differentiable(model)
     return model
+
+
+def _keep_differentiable(model: PreTrainedModel) -> None:
+    """bitsandbytes repacks a layer that is not in training mode for inference alone, on a CPU."""
+    from bitsandbytes.nn import Linear4bit
+
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit):
+            layer.train(True)
 
 
 def _four_bit(hardware: Hardware) -> dict[str, Any]:

@@ -39,7 +39,7 @@ LOGIT_COPIES = 5.0
 
 #: What the allocator holds beyond what is in use: passes differ in size, and freed blocks fit
 #: the next one badly. A factor on all that a pass allocates.
-FRAGMENTATION = 1.25
+FRAGMENTATION = 1.35
 
 #: Bytes a parameter of NF4 with its doubly quantized scales (arXiv:2305.14314, section 3).
 FOUR_BIT_BYTES = 0.5 + 0.127 / 8

@@ -257,7 +257,7 @@ def test_train_wait_fails_when_the_gate_rejects(shammah: Shammah, stand_in: Stat
 def test_a_dry_run_says_how_a_lesson_would_compute_and_begins_none(shammah: Shammah) -> None:
     done = shammah("train", "--dry-run", "--mode", "quick")
     assert done.stdout.splitlines() == [
-        "device:  cpu: the stand-in computes nothing, quick or not",
+        "device: cpu: the stand-in computes nothing, quick or not",
         "estimate: none, there is nothing to teach yet",
     ]
     assert json.loads(shammah("train", "--dry-run", "--json").stdout)["device"] == "cpu"

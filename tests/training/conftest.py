@@ -23,12 +23,21 @@ def hardware() -> Hardware:
 @pytest.fixture(scope="session")
 def base_dir(tmp_path_factory: pytest.TempPathFactory, hardware: Hardware) -> Path:
     """`bases/<name>/` as `prepare` leaves it; never written to by a test."""
-    folder = tmp_path_factory.mktemp("base")
+    return laid(tmp_path_factory.mktemp("base"), hardware, hidden_size=48)
+
+
+@pytest.fixture(scope="session")
+def wide_base_dir(tmp_path_factory: pytest.TempPathFactory, hardware: Hardware) -> Path:
+    """The same, of a width that bitsandbytes can keep in 4 bits."""
+    return laid(tmp_path_factory.mktemp("wide-base"), hardware, hidden_size=192)
+
+
+def laid(folder: Path, hardware: Hardware, hidden_size: int) -> Path:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
-        hidden_size=48,
-        intermediate_size=96,
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
         num_hidden_layers=2,
         num_attention_heads=6,
         num_key_value_heads=2,

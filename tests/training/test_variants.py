@@ -297,3 +297,33 @@ def test_all_linear_layers_are_adapted_where_none_are_named(
         linear_layers(load(base_dir / "train", hardware))
     )
     assert math.isclose(config["lora_alpha"], RECIPE.alpha)
+
+
+@pytest.mark.parametrize("changes", [{}, {"dropout": 0.1}], ids=str)
+def test_a_base_that_is_kept_in_four_bits_is_taught_as_one_in_sixteen(
+    wide_base_dir: Path, job_dir: Path, hardware: Hardware, changes: dict[str, Any]
+) -> None:
+    """On a CPU, where bitsandbytes can do it too; lessons themselves take 4 bits on CUDA alone."""
+    with_recipe(job_dir, **changes)
+    ends, sizes = [], []
+    for four_bit in (True, False):
+        folder = shutil.copytree(job_dir, job_dir.with_name(f"four-bit-{four_bit}"))
+        own = replace(hardware, dtype=torch.bfloat16, four_bit=four_bit)
+        model = load(wide_base_dir / "train", own)
+        sizes.append(model.get_memory_footprint())  # type: ignore[no-untyped-call]
+        train_job(folder, wide_base_dir, None, Stop(), training.Ready(own, model))
+        log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        ends.append(sum(line["nll"] for line in log[-5:]) / sum(line["nll"] for line in log[:5]))
+    assert sizes[0] < sizes[1]
+    assert ends[0] < 0.9
+    assert ends[0] == pytest.approx(ends[1], abs=0.15)
+
+
+def test_dora_on_a_base_in_four_bits_is_refused(
+    wide_base_dir: Path, job_dir: Path, hardware: Hardware
+) -> None:
+    with_recipe(job_dir, use_dora=True)
+    small = replace(hardware, dtype=torch.bfloat16, four_bit=True)
+    ready = training.Ready(small, load(wide_base_dir / "train", small))
+    with pytest.raises(JobError, match="needs the base in 16 bits"):
+        train_job(job_dir, wide_base_dir, None, Stop(), ready)
