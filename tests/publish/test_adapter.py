@@ -74,8 +74,6 @@ def test_bf16_tensors_are_read(base: Header, tmp_path: Path) -> None:
     ("config", "message"),
     [
         ({"use_dora": True}, "use_dora = True"),
-        ({"rank_pattern": {"q_proj": 4}}, "rank_pattern"),
-        ({"alpha_pattern": {"q_proj": 4}}, "alpha_pattern"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"bias": "all"}, "bias = 'all'"),
         ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
