@@ -19,7 +19,7 @@ def file(home: Paths) -> Path:
 @pytest.mark.parametrize(
     "text",
     ["", "[chat]\n", '[chat]\nkeys = "vi"\n', 'chat.theme = "light"\nchat.keys = "emacs"\n',
-     "[learning]\nrank = 8\n"],
+     "[training]\nrank = 8\n"],
 )  # fmt: skip
 def test_what_is_read_is_what_the_settings_are(file: Path, text: str) -> None:
     file.write_text(text)

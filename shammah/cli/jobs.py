@@ -158,7 +158,8 @@ def _log_line(entry: JobEvent | StepView) -> str:
     from shammah.wording import one_line
 
     if isinstance(entry, StepView):
-        numbers = entry.model_dump(exclude={"step"}, exclude_none=True).items()
+        left_out = {"step"} if entry.skipped else {"step", "skipped"}
+        numbers = entry.model_dump(exclude=left_out, exclude_none=True).items()
         said = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers]
         return " " * 20 + " · ".join([f"step {entry.step}", *said])
     at = datetime.fromisoformat(entry.at).astimezone()

@@ -95,7 +95,7 @@ def _train(chat: Chat, argument: str) -> None:
     if unknown is not None:
         raise UsageError(
             f"/train does not take {unknown!r}",
-            hint="say /train [quick] [--deep] [NAME=VALUE] [--wait]",
+            hint="say /train [quick] [--deep] [--wait] [SETTING=VALUE]",
         )
     chat.train(
         Mode.QUICK if "quick" in words else Mode.CONSOLIDATE,
@@ -351,7 +351,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command(
                 "/train",
-                "[quick] [--deep] [NAME=VALUE] [--wait]",
+                "[quick] [--deep] [--wait]",
                 "teach now what was corrected",
                 _train,
             ),

@@ -261,7 +261,7 @@ def test_a_dry_run_says_how_a_lesson_would_compute_and_begins_none(shammah: Sham
         "estimate: none, there is nothing to teach yet",
     ]
     assert json.loads(shammah("train", "--dry-run", "--json").stdout)["device"] == "cpu"
-    assert "no jobs yet" in shammah("jobs", "list").stdout
+    assert "no jobs yet" in shammah("jobs", "list").stderr
 
 
 def test_train_takes_a_mode(shammah: Shammah) -> None:

@@ -118,9 +118,9 @@ def test_a_command_typed_at_once_is_completed(start: Start) -> None:
 
 @pytest.mark.usefixtures("stand_in")
 def test_wrong_settings_end_the_chat_as_they_end_a_command(start: Start, paths: Paths) -> None:
-    paths.config_file.write_text("[learning]\nrank = 0\n")
+    paths.config_file.write_text("[training]\nrank = 0\n")
     chat = start()
-    chat.expect(r"error: learning\.rank = 0 in .*config\.toml")
+    chat.expect(r"error: training\.rank = 0 in .*config\.toml")
     chat.expect("hint: change it with")
     chat.expect(pexpect.EOF)
     chat.close()

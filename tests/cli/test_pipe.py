@@ -49,7 +49,7 @@ def test_train_wait_waits_and_says_the_summary_once(pipe: Pipe) -> None:
 
 def test_train_quick_asks_for_a_quick_job(pipe: Pipe, shammah: Shammah) -> None:
     done = pipe("/train quick --wait\n/train slow\n")
-    assert "hint: say /train [quick] [--wait]" in done.stderr
+    assert "hint: say /train [quick] [--deep] [--wait] [SETTING=VALUE]" in done.stderr
     assert json.loads(shammah("jobs", "show", "1", "--json").stdout)["mode"] == "quick"
 
 
