@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import psutil
+import pytest
 
 from shammah.records import JobState
 from tests.asking import correct, finished
@@ -14,6 +15,7 @@ from tests.running import TINY_LESSON, Daemon, wait_for
 TWO = {"SHAMMAH_TRAINING__LAUNCH": "torchrun --standalone --nproc-per-node=2"}
 
 
+@pytest.mark.slow
 def test_a_lesson_that_two_processes_train_is_promoted(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(TINY_LESSON | TWO)
     with daemon.client as client:

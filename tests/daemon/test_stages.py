@@ -83,7 +83,7 @@ class Run:
 @pytest.fixture
 async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
     (tmp_path / "stage_program.py").write_text(PROGRAM)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     run = Run(Stages(Courtesy(), tmp_path), tmp_path)
     yield run
     await run.stages.close()  # waits for one that is ending

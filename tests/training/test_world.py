@@ -37,8 +37,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 
 ACCELERATE = "accelerate launch --multi_gpu --num_processes=2 --main_process_port=0"
 
-#: Of each step's loss, in nats and as a share. A sum in another order in float32 differs at first by
-#: a millionth; Adam divides small gradients by as small roots: up to 0.0023 nats in 45 steps.
+#: Of each step's loss, in nats and as a share. A sum in another order in float32 differs at first
+#: by a millionth; Adam divides small gradients by as small roots: up to 0.0023 nats in 45 steps.
 AT_FIRST, TOLERANCE = 1e-4, 1e-2
 
 #: Of the adapter's numbers, as a share of the largest of their matrix.
