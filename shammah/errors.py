@@ -22,7 +22,8 @@ ShammahError
 │   └── PromptTooLong       the newest message alone exceeds the context   HTTP 413
 ├── JobError                a stage of a job failed for a stated reason
 │   ├── NotFinite               a loss or a gradient is no number any more
-│   └── OutOfMemory             memory did not suffice for a stage
+│   ├── OutOfMemory             memory did not suffice for a stage
+│   └── RankLost                one of several processes that train together is gone
 ├── HubError                the Hugging Face hub refuses, or cannot be reached   HTTP 502
 ├── Shortage                too little memory or disk for a job to begin   HTTP 507
 ├── StorageError            the home folder cannot be written              HTTP 507
@@ -180,6 +181,10 @@ class NotFinite(JobError):
 
 class OutOfMemory(JobError):
     """Memory did not suffice for a stage."""
+
+
+class RankLost(JobError):
+    """One of several processes that train together is gone, and has not said why."""
 
 
 class HubError(ShammahError):

@@ -111,6 +111,12 @@ class TrainingConfig(BaseModel):
         description="where the figures of each step go: event files in the job's folder, or a "
         "service that you have set up; no words are sent",
     )
+    launch: str = Field(
+        "",
+        pattern=r"^((torchrun|accelerate launch)( --[^\s]+)*)?$",
+        description="what starts training as several processes, as "
+        '"torchrun --standalone --nproc-per-node=2"; flags as --name=value; empty: one process',
+    )
     seed: int = Field(0, ge=0, description="seed of everything that is random in a job")
 
 

@@ -63,13 +63,31 @@ def child_environment() -> dict[str, str]:
     return {**kept, "PYTHONSAFEPATH": "1", _PARENT: str(os.getpid())}
 
 
-def begin() -> None:
+def begin(*, silent: bool = False) -> None:
     """Tie this process to its parent and say so. The first thing that a stage does, before imports
     that take seconds: whoever stops a child with SIGSTOP waits for it, or a parent that is killed
-    would leave it stopped for ever."""
+    would leave it stopped for ever.
+
+    Args:
+        silent: another process of the same stage talks with the parent; what this one says and
+            reads is nobody's.
+    """
     coredumps.forbid()
-    die_with_parent()
+    if silent:
+        _let_go_of_standard_streams()
+    if not silent or sys.platform == "linux":
+        die_with_parent()
     _emit({"kind": "started"})
+
+
+def become(command: list[str]) -> NoReturn:
+    """Instead of `begin`: become a program whose children are this stage. It ends with our parent
+    and they with it; the one of them that is not silent has our streams."""
+    coredumps.forbid()
+    if sys.platform == "linux":  # elsewhere that one watches stdin
+        die_with_parent()
+    os.environ[_PARENT] = str(os.getpid())
+    os.execv(command[0], command)
 
 
 def receive(stop: Stop) -> dict[str, Any]:
@@ -78,15 +96,26 @@ def receive(stop: Stop) -> dict[str, Any]:
     Raises:
         Stopped: the parent wants nothing any more.
     """
-    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if stop.is_set():
-        raise Stopped
-    line = sys.stdin.readline() if sys.platform == "linux" else _lines.get()
-    signal.signal(signal.SIGTERM, handler)
+    with waiting(stop):
+        line = sys.stdin.readline() if sys.platform == "linux" else _lines.get()
     if not line:
         raise Stopped
     request: dict[str, Any] = json.loads(line)
     return request
+
+
+@contextmanager
+def waiting(stop: Stop) -> Iterator[None]:
+    """SIGTERM ends the process at once: it waits for work and has nothing to lose.
+
+    Raises:
+        Stopped: SIGTERM has come before.
+    """
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if stop.is_set():
+        raise Stopped
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 def report(**fields: Any) -> None:
@@ -134,6 +163,13 @@ def die_with_parent() -> None:
             os._exit(1)
     else:
         threading.Thread(target=_exit_at_end_of_stdin, daemon=True).start()
+
+
+def _let_go_of_standard_streams() -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):
+        os.dup2(nothing, stream)
+    os.close(nothing)
 
 
 def _exit_at_end_of_stdin() -> None:

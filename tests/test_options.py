@@ -41,6 +41,8 @@ def test_custom_is_the_settings_with_options_of_its_own() -> None:
         ({"rank": 0}, "rank = 0: .*greater than or equal to 1"),
         ({"optim": "lion"}, "optim = 'lion'"),
         ({"target_modules": ["q proj"]}, "target_modules = "),
+        ({"launch": "bash -c true"}, "launch = "),
+        ({"launch": "torchrun --no-python /bin/true"}, "launch = "),
     ],
 )
 def test_what_is_no_option_is_refused_by_name(options: dict[str, Any], said: str) -> None:

@@ -160,7 +160,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     stages = Stages(courtesy, paths.logs)
     bases = Bases(paths, registry, config.engine, stages, courtesy)
     unlearned = Unlearned()
-    anticipation = Anticipation(bases, serving, stages)
+    anticipation = Anticipation(bases, serving, stages, config.training.launch)
     judging = Judging(config, database, serving, courtesy, unlearned, anticipation)
     joblog = JobLog(paths, database, hub)
     pipeline = Pipeline(

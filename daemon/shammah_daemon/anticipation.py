@@ -32,10 +32,13 @@ FREE_WEIGHTS = 6
 class Anticipation:
     """Works in the background while corrections come in."""
 
-    def __init__(self, bases: Bases, serving: Serving, stages: Stages) -> None:
+    def __init__(self, bases: Bases, serving: Serving, stages: Stages, launch: str = "") -> None:
+        """Args: launch: `training.launch`. Several processes are not started ahead: what they will
+        take of this machine, and whether the other machines are ready, is not known."""
         self._bases = bases
         self._serving = serving
         self._stages = stages
+        self._launch = launch
         self._scored_on: Active | None = None
         self._scores: dict[bytes, float] = {}  # by `_key`
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,7 +74,7 @@ class Anticipation:
     async def _load_base(self) -> None:
         """Start the child that will train, up to where it waits for its job."""
         servable = self._serving.servable
-        if servable is None:
+        if servable is None or self._launch:
             return
         ground = self._bases.ground(servable.active.base)
         if not ground.is_ready:
@@ -86,9 +89,10 @@ class Anticipation:
         task.add_done_callback(self._tasks.discard)
 
 
-def training(ground: Path) -> list[str]:
+def training(ground: Path, launch: str = "") -> list[str]:
     """The stage that trains on the base in `ground`; its job is what it is asked."""
-    return ["shammah.training", "train", str(ground)]
+    words = ["shammah.training", "train", str(ground)]
+    return [*words, "--launch", launch] if launch else words
 
 
 async def _quietly(work: Coroutine[None, None, None]) -> None:

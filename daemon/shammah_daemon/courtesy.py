@@ -70,22 +70,27 @@ class Courtesy:
 
     @contextlib.contextmanager
     def background(self, pid: int, *, may_serve: bool = False) -> Iterator[None]:
-        """The process `pid` works in the background for as long as this lasts.
+        """The process `pid`, with those that it has started, works in the background for as long
+        as this lasts.
 
         Args:
             may_serve: it may answer the user later. Its priority stays: only root could raise it
                 again.
         """
+        family = _family(pid)
         if not may_serve:
-            _lower_priority(pid)
-        self._children.add(pid)
+            for member in family:
+                _lower_priority(member)
+        self._children |= family
         if self._stopped:
-            _signal(pid, signal.SIGSTOP)
+            for member in family:
+                _signal(member, signal.SIGSTOP)
         try:
             yield
         finally:
-            self._children.discard(pid)
-            _signal(pid, signal.SIGCONT)
+            self._children -= family
+            for member in family:
+                _signal(member, signal.SIGCONT)
 
     def _yield(self) -> None:
         """Stop; the longest wait counts from the first of answers that follow closely."""
@@ -118,6 +123,13 @@ class Courtesy:
     def _signal_all(self, number: signal.Signals) -> None:
         for pid in self._children:
             _signal(pid, number)
+
+
+def _family(pid: int) -> set[int]:
+    """The process and its descendants: a launcher's (`training.launch`) are those that train."""
+    with contextlib.suppress(psutil.Error):
+        return {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
+    return {pid}
 
 
 def _lower_priority(pid: int) -> None:

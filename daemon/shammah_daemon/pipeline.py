@@ -21,6 +21,7 @@ from shammah.engine.handle import Engine
 from shammah.errors import JobError
 from shammah.files import write_atomically
 from shammah.gate.judge import Report, conclude
+from shammah.options import resolved
 from shammah.paths import Paths
 from shammah.publish import ADAPTER_FOLDER
 from shammah.records import Base, Job, JobState, Mode
@@ -125,7 +126,8 @@ class Pipeline:
         torch on one core, the serving engine has the others."""
         await self._joblog.enter(job, JobState.TRAINING)
         await self._check_start(spec)
-        stage = training(self._bases.ground(base.name).folder)
+        launch = resolved(self._config.training, job.preset, job.options).launch
+        stage = training(self._bases.ground(base.name).folder, launch)
         request = {
             "job_dir": str(folder),
             "adapter": self._start(spec),

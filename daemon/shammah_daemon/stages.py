@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from shammah import errors
-from shammah.errors import JobError
+from shammah.errors import JobError, RankLost
 from shammah.stage import STOPPED, child_environment
 from shammah.training.spec import CHILD_ENVIRONMENT
 from shammah_daemon.courtesy import Courtesy
@@ -36,6 +36,9 @@ STOP_SECONDS = 10.0
 AHEAD_SECONDS = 600.0
 
 LINE_LIMIT_BYTES = 1 << 22
+
+#: How a child ends that was killed, or whose launcher says that one of its processes was.
+KILLED = (-signal.SIGKILL, 1)
 
 
 class ChildKilled(JobError):
@@ -199,6 +202,8 @@ async def _follow(
             await on_progress(message)
         elif kind == "result":
             return message
+        elif message["type"] == RankLost.__name__:
+            raise ChildKilled(message["message"], short_of_memory=oom_kills() > oom_kills_before)
         else:
             error = errors.by_name(message["type"])
             raise error(message["message"], hint=message["hint"])
@@ -208,7 +213,7 @@ async def _follow(
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     raise ChildKilled(
         f"the stage's process ended without a result ({how})",
-        short_of_memory=code == -signal.SIGKILL and oom_kills() > oom_kills_before,
+        short_of_memory=code in KILLED and oom_kills() > oom_kills_before,
     )
 
 

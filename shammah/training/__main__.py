@@ -2,17 +2,19 @@
 files.
 
 `train` can be started before there is anything to train: it loads the base, then reads one line
-`{"job_dir", "adapter", "adjustments"}`. Knows where each file lies; the work itself is in the other
-modules.
+`{"job_dir", "adapter", "adjustments"}`. With `--launch` it becomes a launcher, which starts it
+several times. Knows where each file lies; the work itself is in the other modules.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from shammah import stage
+from shammah.training import launching
 
 
 def main(arguments: list[str]) -> None:
@@ -22,10 +24,15 @@ def main(arguments: list[str]) -> None:
     prepare.add_argument("base_dir", type=Path)
     train = commands.add_parser("train")
     train.add_argument("base_dir", type=Path)
+    train.add_argument("--launch", default="", help="see training.launch")
+    train.add_argument("--launched", action="store_true", help="a launcher has started this")
     export = commands.add_parser("export")
     export.add_argument("base_dir", type=Path)
     options = parser.parse_args(arguments)
-    stage.begin()
+    if options.command == "train" and options.launch:
+        stage.become(launching.command(options.launch, options.base_dir))
+    launched = options.command == "train" and options.launched
+    stage.begin(silent=launched and os.environ.get("RANK", "0") != "0")
     # torch takes a second to import: not before the arguments are known to be right
     if options.command == "prepare":
         with stage.reporting():
@@ -41,7 +48,7 @@ def main(arguments: list[str]) -> None:
         with stage.reporting():
             from shammah.training.train import train_when_asked
 
-        stage.run(lambda stop: train_when_asked(options.base_dir, stop))
+        stage.run(lambda stop: train_when_asked(options.base_dir, stop, launched))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from shammah.training.magnitudes import Lengths
 from shammah.training.model import linear_layers
 from shammah.training.spec import Recipe
 from shammah.training.whitening import Whitening
+from shammah.training.world import ALONE, World
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -46,8 +47,10 @@ class Adapter:
         recipe: Recipe,
         base_name: str,
         whitenings: Mapping[str, Whitening],
+        world: World = ALONE,
     ) -> None:
         """Raises JobError: the base has no such layer, or the recipe's parts do not fit."""
+        self._world = world
         torch.manual_seed(recipe.seed)
         self._peft = get_peft_model(model, _config(model, recipe), autocast_adapter_dtype=False)
         # peft sets a path, which moves with the home
@@ -121,8 +124,9 @@ class Adapter:
             layer.lora_dropout.train(is_on)
 
     def gradient(self) -> torch.Tensor:
-        """What was collected since the last step, flat, in float32, by the masters."""
+        """What all processes collected since the last step, flat, in float32, by the masters."""
         gradient = self._gradients.to(torch.float32, copy=True)
+        self._world.add_up(gradient)
         for span, whitening in self._whitened:
             rows = _rows(gradient[span], whitening)
             rows.copy_(whitening.apply(rows))  # P is symmetric

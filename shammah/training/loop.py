@@ -15,11 +15,12 @@ from shammah.training.adapter import Adapter
 from shammah.training.checkpoints import Progress
 from shammah.training.model import Hardware, target_logits
 from shammah.training.objective import Teacher, are_likeliest, kl, nll
-from shammah.training.packing import pack, size, split
+from shammah.training.packing import Conversation, pack, share, size, split
 from shammah.training.schedule import Step, Turn
 from shammah.training.spec import Adjustments, Recipe, Row
 from shammah.training.teacher import Replay
 from shammah.training.validation import VALIDATE_STEPS, goes_wrong
+from shammah.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ RECENT_STEPS, LEAST_RECENT = 20, 5
 #: Between the seeds of two lessons' dropout: more than a lesson has steps.
 _SEEDS = 1_000_003
 
+#: Between those of two processes of one lesson.
+_RANKS = 1 << 40
+
 #: Steps in a row whose loss jumped, after which training does not go on.
 JUMPS = 3
 
@@ -73,6 +77,7 @@ class Trainer:
         replay: Replay,
         recipe: Recipe,
         adjustments: Adjustments | None = None,
+        world: World = ALONE,
     ) -> None:
         self._model = model
         self._adapter = adapter
@@ -86,7 +91,8 @@ class Trainer:
         self._divided = adjustments.divided * recipe.gradient_accumulation_steps
         self._rate = adjustments.rate
         self._max_loss_jump = recipe.max_loss_jump
-        self._seed = recipe.seed
+        self._seed = recipe.seed * _SEEDS + world.rank * _RANKS
+        self._world = world
 
     def run(
         self,
@@ -106,7 +112,7 @@ class Trainer:
                 break
             started = time.perf_counter()
             step = steps[number]
-            with self._adapter.dropping(self._seed * _SEEDS + number):
+            with self._adapter.dropping(self._seed + number):
                 means = self.gradients(step)
             loss = means.nll + self._kl_weight * means.kl
             _require_finite(loss, f"the loss became {loss} at step {number + 1} of {len(steps)}")
@@ -177,28 +183,33 @@ class Trainer:
         tokens that were the likeliest; None without any."""
         if not self._held_out:
             return None
-        total, right = 0.0, 0
+        total, right = 0.0, 0.0
         alone = [[row] for row in self._held_out]
+        alone = [alone[i] for i in self._mine(alone)]
         for batch in split(alone, self._hardware.max_tokens, self._divided):
             packed = pack([alone[i] for i in batch], self._hardware.dtype, self._hardware.device)
             logits = target_logits(self._model, packed)
             total += nll(logits, packed.targets).sum().item()
             right += int(are_likeliest(logits, packed.targets).sum())
+        total, right = self._world.totals(total, right)
         tokens = sum(len(row.target) for row in self._held_out)
         return total / tokens, right / tokens
 
     def gradients(self, step: Step) -> StepMeans:
-        """Add the step's gradient to the adapter's."""
-        conversations = [[self._row(turn) for turn in turns] for turns in step.conversations]
+        """Add this process's part of the step's gradient to the adapter's; the means are of the
+        whole step."""
+        whole = [[self._row(turn) for turn in turns] for turns in step.conversations]
         turns = [turn for turns in step.conversations for turn in turns]
         taught = max(1, self._target_tokens(turns, replay=False))
         replayed = max(1, self._target_tokens(turns, replay=True))
-        mean_nll, mean_kl, right = 0.0, 0.0, 0
+        mean_nll, mean_kl, right = 0.0, 0.0, 0.0
+        mine = self._mine(whole)
+        conversations = [whole[i] for i in mine]
         for batch in split(conversations, self._hardware.max_tokens, self._divided):
             packed = pack(
                 [conversations[i] for i in batch], self._hardware.dtype, self._hardware.device
             )
-            turns = [turn for i in batch for turn in step.conversations[i]]
+            turns = [turn for i in batch for turn in step.conversations[mine[i]]]
             is_replay = torch.tensor(
                 [turn.is_replay for turn in turns for _token in self._row(turn).target],
                 device=self._hardware.device,
@@ -215,7 +226,12 @@ class Trainer:
                 mean_kl += loss_kl.item()
             torch.autograd.backward(loss)
             mean_nll += loss_nll.item()
-        return StepMeans(mean_nll, mean_kl, right / taught, sum(map(size, conversations)))
+        mean_nll, mean_kl, right = self._world.totals(mean_nll, mean_kl, right)
+        return StepMeans(mean_nll, mean_kl, right / taught, sum(map(size, whole)))
+
+    def _mine(self, conversations: Sequence[Conversation]) -> list[int]:
+        """Which of them this process computes."""
+        return share(conversations, self._world.size)[self._world.rank]
 
     def _row(self, turn: Turn) -> Row:
         return (self._replay.rows if turn.is_replay else self._rows)[turn.row]

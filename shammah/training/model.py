@@ -60,14 +60,15 @@ class Hardware:
         dtype = torch.bfloat16 if setting.precision == "bfloat16" else torch.float32
         return cls(torch.device(setting.device), dtype, plan.max_tokens, setting.four_bit)
 
-    def prepare_torch(self) -> None:
-        """All physical cores that this process may use, and deterministic kernels.
+    def prepare_torch(self, processes: int = 1) -> None:
+        """All physical cores that this process may use, or its part of them where so many
+        `processes` train on this machine, and deterministic kernels.
 
         On a CPU the kernels used here are deterministic anyway; torch's switch would slow them.
         """
         allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
         physical = psutil.cpu_count(logical=False) or 1
-        torch.set_num_threads(min(physical, allowed or physical))
+        torch.set_num_threads(max(1, min(physical, allowed or physical) // processes))
         torch.use_deterministic_algorithms(self.device.type == "cuda")
 
 

@@ -144,6 +144,20 @@ def split(
     return [part for batch in batches for part in _parts(batch, divided)]
 
 
+def share(conversations: Sequence[Conversation], ranks: int) -> list[list[int]]:
+    """Indices of `conversations` for each of so many processes, so that the one with the most
+    tokens has few more than the others: the longest that is left goes to the one with the fewest
+    (Graham 1969, "Bounds on multiprocessing timing anomalies")."""
+    lengths = [size(rows) for rows in conversations]
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    tokens = [0] * ranks
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        rank = tokens.index(min(tokens))
+        shares[rank].append(index)
+        tokens[rank] += lengths[index]
+    return [sorted(indices) for indices in shares]
+
+
 def _parts(batch: list[int], count: int) -> list[list[int]]:
     longest = math.ceil(len(batch) / count)
     return [batch[start : start + longest] for start in range(0, len(batch), longest)]

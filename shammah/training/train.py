@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -28,6 +29,7 @@ from shammah.training.spec import Adjustments, Dataset, JobSpec
 from shammah.training.teacher import Replay
 from shammah.training.trackers import Trackers
 from shammah.training.validation import VALIDATE_STEPS, is_worse
+from shammah.training.world import ALONE, World
 
 _REPORTS_PER_SECOND = 3
 
@@ -49,23 +51,35 @@ class Ready:
     model: PreTrainedModel
 
     @classmethod
-    def load(cls, base_dir: Path) -> Ready:
+    def load(cls, base_dir: Path, world: World = ALONE) -> Ready:
         """On the device where it fits. How large a pass may be is seen when the rows are known."""
         weights = base_dir / "train"
         size_bytes = sum(path.stat().st_size for path in weights.glob("*.safetensors"))
         shape = shape_in(weights, parameters=size_bytes // 2)
         hardware = Hardware.of(plan(shape, devices.machines(), _EXPECTED))
-        hardware.prepare_torch()
+        if hardware.device.type == "cuda" and world.size > 1:
+            hardware = replace(hardware, device=torch.device("cuda", world.local_rank))
+        hardware.prepare_torch(world.local_size)
         return cls(hardware, load(weights, hardware))
 
 
-def train_when_asked(base_dir: Path, stop: stage.Stop) -> dict[str, Any]:
-    """Load the base, then train the job that the parent names; see `train_job`."""
-    ready = Ready.load(base_dir)
-    request = stage.receive(stop)
-    adapter = Path(request["adapter"]) if request["adapter"] else None
-    adjustments = Adjustments(**request["adjustments"])
-    return train_job(Path(request["job_dir"]), base_dir, adapter, stop, ready, adjustments)
+def train_when_asked(base_dir: Path, stop: stage.Stop, launched: bool = False) -> dict[str, Any]:
+    """Load the base, then train the job that the parent names; see `train_job`.
+
+    Args:
+        launched: this is one of several processes.
+    """
+    world = World.join() if launched else ALONE
+    with world.failing_together():
+        ready = Ready.load(base_dir, world)
+        request = stage.receive(stop) if world.leads else None
+        with stage.waiting(stop):
+            request = world.from_first(request)
+        assert request is not None
+        adapter = Path(request["adapter"]) if request["adapter"] else None
+        adjustments = Adjustments(**request["adjustments"])
+        folder = Path(request["job_dir"])
+        return train_job(folder, base_dir, adapter, stop, ready, adjustments, world)
 
 
 def train_job(
@@ -75,22 +89,26 @@ def train_job(
     stop: stage.Stop,
     ready: Ready | None = None,
     adjustments: Adjustments | None = None,
+    world: World = ALONE,
 ) -> dict[str, Any]:
     """Train what `job_dir` asks for, going on from its newest checkpoint.
 
     Args:
         ready: what was loaded ahead; its model gets the adapter's layers.
         adjustments: what an attempt before this one that failed has led to.
+        world: with whom; all read the same files, rank zero alone writes.
 
     Returns:
         steps, seconds, final_loss, tokens, tokens_per_second, held_out_nll (nats a token, every
         `VALIDATE_STEPS` and at the end), held_out_accuracy (at the same steps), skipped_steps
         (their loss jumped), ended_early, saved_step, adjustments, left_out (ids of the examples
         that were too long for them), device, precision, max_tokens of a pass, recompute,
-        predicted_bytes and peak_bytes of the memory that is computed in.
+        predicted_bytes and peak_bytes of the memory that is computed in; nothing where this is not
+        rank zero.
 
     Raises:
-        JobError: nothing to train on, unprepared replay.
+        JobError: nothing to train on, unprepared replay; another process reads other files.
+        RankLost: another process is gone.
         NotFinite: a loss or a gradient is no number any more; checkpoints are from before.
         Stopped: `stop` was set; a checkpoint was written.
     """
@@ -106,41 +124,44 @@ def train_job(
         steps, left_out = _shortened(steps, dataset, replay)
 
     ready = ready or Ready.load(base_dir)
-    sized = _sized(ready, spec, steps, dataset, replay, adjustments)
+    sized = _sized(ready, spec, steps, dataset, replay, adjustments, world)
     hardware, model = replace(ready.hardware, max_tokens=sized.max_tokens), ready.model
     recipe = spec.recipe
     whitenings = whitening.load(base_dir / whitening.FILE) if recipe.whiten else {}
-    adapter = Adapter(model, recipe, spec.base, whitenings)
+    adapter = Adapter(model, recipe, spec.base, whitenings, world)
     if start_adapter is not None:
         adapter.start_from(start_adapter)
     if adjustments.recompute or sized.recompute:
         recompute_activations(model, draws=recipe.dropout > 0)
-    trainer = Trainer(model, adapter, hardware, dataset.rows, replay, recipe, adjustments)
+    trainer = Trainer(model, adapter, hardware, dataset.rows, replay, recipe, adjustments, world)
 
     folder = job_dir / "checkpoints"
     fingerprint = _fingerprint(job_dir, base_dir, start_adapter)
-    found = checkpoints.newest(folder, fingerprint)
+    if world.from_first(fingerprint) != fingerprint:
+        raise JobError(
+            f"process {world.rank} of {world.size} reads other files than the first in {job_dir}",
+            hint="every machine needs the same home folder, at the same place",
+        )
+    found = world.from_first(checkpoints.newest(folder, fingerprint) if world.leads else None)
     if found is None:
         progress = Progress(0, fingerprint, 0.0, 0)
     else:
         progress, tensors = found
         adapter.restore(tensors)
-    trackers = Trackers(job_dir, spec, progress.step)
-    log = _Log(job_dir / "log.jsonl", progress.step, trackers)
-    saved = time.monotonic()
+    records = _Records(job_dir, spec, adapter, progress.step) if world.leads else None
 
     def after_step(report: StepReport, now: Progress) -> None:
-        nonlocal saved
-        log.write(report, now)
-        is_due = time.monotonic() - saved >= CHECKPOINT_SECONDS
-        if now.step % VALIDATE_STEPS == 0 or is_due or stop.is_set():
-            checkpoints.save(folder, now, adapter.state(), recipe.save_total_limit)
-            saved = time.monotonic()
-        if stop.is_set():
+        stops = world.any(stop.is_set())
+        if records is not None:
+            records.write(report, now, stops)
+        if stops:
+            world.from_first(None)  # until the checkpoint is written: a launcher ends the others
             raise stage.Stopped
 
-    with log:
+    with records or nullcontext():
         progress = trainer.run(steps, progress, after_step)
+    if not world.leads:
+        return {}
     saved_step = _back_to_the_best(adapter, progress, folder)
     with building(job_dir / "adapter") as partial:
         adapter.save(partial)
@@ -173,9 +194,12 @@ def _sized(
     dataset: Dataset,
     replay: Replay,
     adjustments: Adjustments,
+    world: World,
 ) -> Fit:
-    """The largest passes of these steps that fit into the memory that is free now."""
+    """The largest passes of these steps that fit into the memory that is free now; of a machine's,
+    its processes have equal parts."""
     hardware = ready.hardware
+    shared = world.local_size if hardware.device.type == "cpu" else 1
     shape = Shape.of_model(ready.model.config.to_dict(), ready.model.num_parameters())
     longest = schedule.longest(steps, dataset.rows, replay.rows)
 
@@ -190,7 +214,7 @@ def _sized(
         )
         return peak_bytes(shape, setting, found)
 
-    return fit(hardware.max_tokens, longest, devices.free_bytes(hardware.device), predict)
+    return fit(hardware.max_tokens, longest, devices.free_bytes(hardware.device) // shared, predict)
 
 
 def _shortened(steps: list[Step], dataset: Dataset, replay: Replay) -> tuple[list[Step], list[int]]:
@@ -238,28 +262,40 @@ def _fingerprint(job_dir: Path, base_dir: Path, start_adapter: Path | None) -> s
     return sha256("".join([_FORMAT, *digests]).encode()).hexdigest()
 
 
-class _Log:
-    """log.jsonl, a line a step, the same to the trackers, and progress for the parent a few times a
-    second."""
+class _Records:
+    """What is left of each step: checkpoints, log.jsonl with a line a step, the same to the
+    trackers, and progress for the parent a few times a second."""
 
-    def __init__(self, path: Path, done_steps: int, trackers: Trackers) -> None:
+    def __init__(self, job_dir: Path, spec: JobSpec, adapter: Adapter, done_steps: int) -> None:
         """Keep the lines of the steps that the checkpoint has, drop those that will run again."""
+        self._trackers = Trackers(job_dir, spec, done_steps)
+        path = job_dir / "log.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
         write_atomically(path, "".join(lines[:done_steps]).encode())
         self._file = path.open("a", buffering=1)
-        self._trackers = trackers
+        self._adapter = adapter
+        self._checkpoints = job_dir / "checkpoints"
+        self._kept = spec.recipe.save_total_limit
+        self._saved = time.monotonic()
         self._reported = 0.0
 
-    def __enter__(self) -> _Log:
+    def __enter__(self) -> _Records:
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._file.close()
         self._trackers.close()
 
-    def write(self, report: StepReport, progress: Progress) -> None:
+    def write(self, report: StepReport, progress: Progress, stops: bool) -> None:
         self._file.write(json.dumps(asdict(report)) + "\n")
         self._trackers.log(report)
+        self._tell(report, progress)
+        is_due = time.monotonic() - self._saved >= CHECKPOINT_SECONDS
+        if progress.step % VALIDATE_STEPS == 0 or is_due or stops:
+            checkpoints.save(self._checkpoints, progress, self._adapter.state(), self._kept)
+            self._saved = time.monotonic()
+
+    def _tell(self, report: StepReport, progress: Progress) -> None:
         now = time.monotonic()
         if now - self._reported < 1 / _REPORTS_PER_SECOND and report.step < report.steps:
             return

@@ -48,6 +48,21 @@ async def test_a_child_is_stopped_while_an_answer_is_given(child: psutil.Process
         assert time.monotonic() - ends >= RESUMES_SOON.resume_after_seconds
 
 
+async def test_what_a_child_has_started_is_stopped_with_it() -> None:
+    starts = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
+    launcher = psutil.Popen([sys.executable, "-c", starts], start_new_session=True)
+    try:
+        [worker] = await until(launcher.children, SOON)
+        courtesy = Courtesy(RESUMES_SOON)
+        with courtesy.background(launcher.pid):
+            with courtesy.answering():
+                await until(lambda: stopped(worker), SOON)
+            await until(lambda: not stopped(worker), SOON)
+    finally:
+        worker.kill()
+        launcher.wait()
+
+
 async def test_a_child_waits_for_the_last_of_several_answers(child: psutil.Process) -> None:
     courtesy = Courtesy(RESUMES_SOON)
     with courtesy.background(child.pid), courtesy.answering():

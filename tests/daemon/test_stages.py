@@ -26,13 +26,15 @@ import os, signal, sys, time
 from collections.abc import Sequence
 from pathlib import Path
 from shammah import stage
-from shammah.errors import BaseModelError
+from shammah.errors import BaseModelError, RankLost
 
 def work(stop):
     what, folder = sys.argv[1], Path(sys.argv[2])
     stage.report(stage=what, fraction=0.5)
     if what == "raises":
         raise BaseModelError("no such tensor", hint="another file")
+    if what == "loses":
+        raise RankLost("one of 2 is gone")
     if what == "breaks":
         return {"half": 1 / 0}
     if what == "fills":
@@ -81,7 +83,7 @@ class Run:
 @pytest.fixture
 async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
     (tmp_path / "stage_program.py").write_text(PROGRAM)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     run = Run(Stages(Courtesy(), tmp_path), tmp_path)
     yield run
     await run.stages.close()  # waits for one that is ending
@@ -113,6 +115,11 @@ async def test_what_a_stage_raises_is_raised_here(run: Run) -> None:
     with pytest.raises(BaseModelError, match="no such tensor") as raised:
         await run("raises")
     assert raised.value.hint == "another file"
+
+
+async def test_a_stage_of_which_one_process_is_gone_counts_as_killed(run: Run) -> None:
+    with pytest.raises(ChildKilled, match="one of 2 is gone"):
+        await run("loses")
 
 
 async def test_a_bug_in_a_stage_is_named_and_its_traceback_kept(run: Run, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class StopAt(Stop):
 
     def __init__(self, step: int) -> None:
         super().__init__()
-        self._left = 2 * step - 1  # it is asked twice a step
+        self._left = step - 1  # it is asked once a step
 
     def is_set(self) -> bool:
         self._left -= 1

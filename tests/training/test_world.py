@@ -1,0 +1,244 @@
+"""Two gloo processes that train one adapter: they learn what one learns, one of them talks, and the
+end of either is the end of both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from shammah.errors import JobError, OutOfMemory, RankLost
+from shammah.stage import Stop, Stopped
+from shammah.training import launching
+from shammah.training.adapter import WEIGHTS
+from shammah.training.model import Hardware, load
+from shammah.training.packing import share, size
+from shammah.training.spec import Adjustments, Dataset, JobSpec
+from shammah.training.train import Ready, train_job
+from shammah.training.world import ALONE, World
+from shammah_daemon.anticipation import training
+from shammah_daemon.courtesy import Courtesy
+from shammah_daemon.stages import Stages
+from tests.running import free_port, until
+from tests.training.toys import RECIPE, make_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
+ACCELERATE = "accelerate launch --multi_gpu --num_processes=2 --main_process_port=0"
+
+#: Of each step's loss, in nats and as a share. A sum in another order in float32 differs at first
+#: by a millionth; Adam divides small gradients by as small roots: up to 0.0023 nats in 45 steps.
+AT_FIRST, TOLERANCE = 1e-4, 1e-2
+
+#: Of the adapter's numbers, as a share of the largest of their matrix.
+ADAPTER_TOLERANCE = 5e-2
+
+#: The second of two processes: trains, is told to stop at the first step of the next training, and
+#: is killed after it has failed.
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from shammah.errors import OutOfMemory
+from shammah.stage import Stop, Stopped
+from shammah.training.model import Hardware, load
+from shammah.training.train import Ready, train_job
+from shammah.training.world import World
+
+two, ended, base_dir = map(Path, sys.argv[1:])
+world = World.join()
+hardware = Hardware(torch.device("cpu"), torch.float32, max_tokens=1024)
+
+def train(folder, stop):
+    ready = Ready(hardware, load(base_dir / "train", hardware))
+    assert train_job(folder, base_dir, None, stop, ready, None, world) == {}
+
+train(two, Stop())
+stop = Stop()
+stop.set()
+try:
+    train(ended, stop)
+except Stopped:
+    pass
+try:
+    with world.failing_together():
+        raise OutOfMemory("no room for this", hint="a smaller one")
+except OutOfMemory:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What came of two processes, the first of which is the one that tests."""
+
+    one: Path  # the job as one process alone did it
+    two: Path
+    ended: Path  # that the second process was told to end
+    told: JobError
+    lost: JobError
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, base_dir: Path, hardware: Hardware) -> Pair:
+    folder = tmp_path_factory.mktemp("pair")
+    one, two, ended = folder / "one", folder / "two", folder / "ended"
+    for job_dir in (one, two, ended):
+        lay_job(job_dir, epochs=3)
+
+    def train(job_dir: Path, world: World) -> None:
+        ready = Ready(hardware, load(base_dir / "train", hardware))
+        train_job(job_dir, base_dir, None, Stop(), ready, None, world)
+
+    train(one, ALONE)
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    address |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
+    words = [sys.executable, str(program), str(two), str(ended), str(base_dir)]
+    second = subprocess.Popen(words, env={**os.environ, **address, "RANK": "1"})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**address, "RANK": "0"}.items():
+            patch.setenv(name, value)
+        world = World.join()
+    try:
+        train(two, world)
+        with pytest.raises(Stopped):
+            train(ended, world)
+        with pytest.raises(JobError) as told, world.failing_together():
+            world.any(False)
+        with pytest.raises(JobError) as lost:
+            world.any(False)
+    finally:
+        second.kill()
+        second.wait()
+        torch.distributed.destroy_process_group()
+    return Pair(one, two, ended, told.value, lost.value)
+
+
+def test_the_loss_curve_of_two_processes_is_that_of_one(pair: Pair) -> None:
+    one, two = ([step["loss"] for step in steps_of(folder)] for folder in (pair.one, pair.two))
+    assert len(one) == 45
+    assert two[:10] == pytest.approx(one[:10], abs=AT_FIRST, rel=AT_FIRST)
+    assert two == pytest.approx(one, abs=TOLERANCE, rel=TOLERANCE)
+
+
+def test_two_processes_measure_what_one_measures(pair: Pair) -> None:
+    one, two = (
+        {step["step"]: step["held_out_nll"] for step in steps_of(folder) if step["held_out_nll"]}
+        for folder in (pair.one, pair.two)
+    )
+    assert list(one) == [20, 40, 45]
+    assert two == pytest.approx(one, abs=TOLERANCE, rel=TOLERANCE)
+
+
+def test_two_processes_write_the_adapter_that_one_writes(pair: Pair) -> None:
+    one, two = (load_file(folder / "adapter" / WEIGHTS) for folder in (pair.one, pair.two))
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        largest = float(tensor.abs().max())
+        torch.testing.assert_close(two[name], tensor, rtol=0, atol=ADAPTER_TOLERANCE * largest)
+
+
+def test_both_end_after_the_same_step_with_a_checkpoint_when_one_is_told_to(pair: Pair) -> None:
+    assert [step["step"] for step in steps_of(pair.ended)] == [1]
+    assert [path.name for path in (pair.ended / "checkpoints").iterdir()] == ["1"]
+
+
+def test_the_first_says_why_another_failed(pair: Pair) -> None:
+    assert isinstance(pair.told, OutOfMemory)
+    assert str(pair.told) == "no room for this (a smaller one)"
+
+
+def test_the_first_does_not_wait_for_one_that_was_killed(pair: Pair) -> None:
+    assert isinstance(pair.lost, RankLost)
+    assert "one of the 2 processes that train together is gone" in pair.lost.message
+
+
+async def test_sigterm_leaves_one_checkpoint_from_which_one_process_goes_on(
+    base_dir: Path, tmp_path: Path
+) -> None:
+    job_dir = tmp_path / "job"
+    lay_job(job_dir, epochs=200, report_to=["tensorboard"])
+    heard: list[dict[str, Any]] = []
+    task = launched(base_dir, job_dir, ACCELERATE, heard)
+    await until(lambda: heard or task.done())
+    task.cancel()  # SIGTERM to the launcher
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    done = len(steps_of(job_dir))
+    told = [said["step"] for said in heard]
+    assert told == sorted(set(told))  # of one process
+    assert max(int(path.name) for path in (job_dir / "checkpoints").iterdir()) == done < 3000
+    assert processes_of(base_dir) == []
+    stop = Stop()
+    stop.set()
+    with pytest.raises(Stopped):  # after one step more
+        train_job(job_dir, base_dir, None, stop)
+    assert [step["step"] for step in steps_of(job_dir)] == list(range(1, done + 2))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 40])
+def test_each_conversation_is_one_process_s_and_none_has_much_more(ranks: int) -> None:
+    conversations = [[row] for row in make_rows(30, seed=5)]
+    shares = share(conversations, ranks)
+    assert sorted(index for indices in shares for index in indices) == list(range(30))
+    tokens = [sum(size(conversations[index]) for index in indices) for indices in shares]
+    assert max(tokens) - min(tokens) <= max(map(size, conversations))
+
+
+def test_a_launcher_gets_its_flags_and_the_stage(tmp_path: Path) -> None:
+    words = launching.command(ACCELERATE, tmp_path)
+    assert words == [
+        sys.executable, "-m", "accelerate.commands.launch",
+        "--multi_gpu", "--num_processes=2", "--main_process_port=0",
+        "-m", "shammah.training", "train", str(tmp_path), "--launched",
+    ]  # fmt: skip
+
+
+def lay_job(folder: Path, epochs: int, **recipe: Any) -> None:
+    """A job of 15 steps an epoch."""
+    folder.mkdir()
+    rows = make_rows(6, 2)
+    rows += [replace(row, held_out=True) for row in make_rows(3, 3)]
+    order = [index % 6 for index in range(60)]
+    Dataset(rows, [order] * epochs).save(folder / "rows.json")
+    JobSpec(1, "tiny", "consolidate", replace(RECIPE, **recipe), [], []).save(folder / "job.json")
+
+
+def launched(
+    base_dir: Path, job_dir: Path, launch: str, heard: list[dict[str, Any]]
+) -> asyncio.Task[dict[str, Any]]:
+    """The stage as the daemon runs it."""
+
+    async def hear(said: dict[str, Any]) -> None:
+        heard.append(said)
+
+    request = {"job_dir": str(job_dir), "adapter": None, "adjustments": asdict(Adjustments())}
+    stages = Stages(Courtesy(), job_dir.parent)
+    return asyncio.create_task(stages.run(training(base_dir, launch), hear, request))
+
+
+def processes_of(base_dir: Path) -> list[psutil.Process]:
+    """Launcher and stages on this base, wherever they hang."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(base_dir) in process.cmdline():
+                found.append(process)
+    return found
+
+
+def steps_of(job_dir: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (job_dir / "log.jsonl").read_text().splitlines()]
