@@ -125,7 +125,7 @@ def test_what_is_left_is_private(trained: Trained) -> None:
 
 def test_peft_loads_the_adapter_and_it_answers_what_was_taught(trained: Trained) -> None:
     folder = trained.home.base(TINY) / "train"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     taught = PeftModel.from_pretrained(base, trained.out / "adapter")
     asked = tokenizer.apply_chat_template(
