@@ -64,7 +64,8 @@ async def _until_told(work: Any) -> None:
 async def _run(given: Namespace, screen: Screen) -> None:
     folder = Folder(given.out.absolute())
     begun = folder.begun() if given.resume else None
-    paths = _paths(getattr(given, "home", None) or (Path(begun.home) if begun else None))
+    home = begun.home if begun and "home" not in given else getattr(given, "home", None)
+    paths = _paths(home)
     run = Run(paths, settings.load(paths.config_file), screen)
     try:
         if given.dry_run:
@@ -80,7 +81,7 @@ async def _run(given: Namespace, screen: Screen) -> None:
             await run.close()
 
 
-def _paths(home: Path | None) -> Paths:
+def _paths(home: Path | str | None) -> Paths:
     if home is None:
         return Paths.from_environment()
     return Paths.from_environment({"SHAMMAH_HOME": str(home)})

@@ -39,7 +39,7 @@ class Begun(BaseModel):
     queue: str
     queue_bytes: int
     queue_sha256: str
-    home: str
+    home: str | None  # as it was given; without, that of the environment
     base: str
     base_sha256: str
     choices: Choices

@@ -100,7 +100,7 @@ class Run:
             queue=str(queue.path),
             queue_bytes=len(queue.data),
             queue_sha256=queue.sha256,
-            home=str(self._paths.data_dir),
+            home=str(arguments.home.absolute()) if "home" in arguments else None,
             base=base.name,
             base_sha256=base.sha256,
             choices=choices,
