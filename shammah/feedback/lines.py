@@ -1,4 +1,5 @@
-"""Examples as lines of JSON: OpenAI's chat and preference formats for training files, and back.
+"""Examples as lines of JSON: OpenAI's chat and preference formats for training files, and back; and
+plain pairs of a query and a response, which are only read.
 
 Beside OpenAI's keys a line may say what only Shammah knows: weight, level, status, rejected answer,
 note. A key that means nothing here is refused, so that nothing is left out in silence. Knows no
@@ -76,6 +77,60 @@ class _Preference(_Marks):
         return _Chat(messages=said, rejected=self.non_preferred_output[0].content, **marks)
 
 
+_LEVELS = ", ".join(Level)
+
+
+def _level(text: str) -> Level | None:
+    found = text.strip().casefold()
+    return Level(found) if found in list(Level) else None
+
+
+def _number_or_level(value: Any) -> int | Level | None:
+    """A weight as it is written in pairs: 10, 10.0 or "critical"."""
+    if isinstance(value, str) and (level := _level(value)):
+        return level
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise ValueError(f"write a whole number from 1 to 1000, or one of {_LEVELS}")
+
+
+class _Pair(_Strict):
+    """A question and what is to be answered, with a weight and what was said about an answer."""
+
+    query: str
+    response: str | None = None
+    weight: Annotated[Any, BeforeValidator(_number_or_level)] = None
+    feedback: str | None = None  # a level, or the user's words
+    rejected: str | None = None
+
+    def as_chat(self) -> _Chat:
+        if not (self.response or "").strip():
+            if self.rejected or self.feedback:
+                raise UsageError(
+                    "it says what is wrong, not what would be right: there is no response to teach"
+                )
+            raise UsageError("there is no response to teach")
+        said = (self.feedback or "").strip()
+        named = _level(said)
+        level = self.weight if isinstance(self.weight, Level) else named
+        if named not in (None, level):
+            raise UsageError("weight and feedback name two different levels")
+        return _Chat.model_validate(
+            {
+                "messages": [
+                    {"role": "user", "content": self.query},
+                    {"role": "assistant", "content": self.response},
+                ],
+                "rejected": self.rejected,
+                "weight": None if isinstance(self.weight, Level) else self.weight,
+                "level": level,
+                "note": None if named else said or None,
+            }
+        )
+
+
 def split(data: bytes) -> list[bytes]:
     """The lines of a file with their ends. Only a line feed ends one: JSON escapes it in texts."""
     return list(io.BytesIO(data))
@@ -139,6 +194,8 @@ def _read(line: bytes) -> _Chat:
             raise UsageError("this is not a JSON object")
         if data.keys() & {"input", "preferred_output"}:
             return _Preference.model_validate(data).as_chat()
+        if data.keys() & {"query", "response"}:
+            return _Pair.model_validate(data).as_chat()
         return _Chat.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
