@@ -55,6 +55,10 @@ class Eye:
     async def sees_no_more(self, text: str) -> None:
         await self.until(lambda: text not in self.screen)
 
+    async def hears(self, text: str) -> None:
+        """Wait until a message says it, however its lines are broken."""
+        await self.until(lambda: any(text in one.message for one in self.app._notifications))
+
     def offers(self, key: str) -> bool:
         """Whether the foot of the screen has a key of that description that is not greyed out."""
         return any(

@@ -35,6 +35,7 @@ class Held(Client):
     def export_adapters(self, request: ExportRequest) -> Generator[ExportEvent]:
         yield ExportEvent(kind="progress", stage="merging", fraction=0.25)
         assert self._may.wait(PATIENCE_SECONDS)
+        yield ExportEvent(kind="progress", stage="merging", fraction=0.5)
         yield from super().export_adapters(request)
 
 
@@ -55,7 +56,7 @@ async def test_an_adapter_is_taken_in_and_what_is_wrong_is_said_where_it_is_type
         await eye.sees("name the folder")
         fill(eye, "#path", f"{noise}-that-is-not-there")
         await eye.presses("enter")
-        await eye.sees("is no folder")
+        await eye.sees("give the folder that save_pretrained() has written")
         fill(eye, "#path", str(noise))
         fill(eye, "#name", "version-9")
         await eye.presses("enter")
@@ -119,12 +120,12 @@ async def test_x_writes_an_adapter_and_overwrites_nothing(
         await eye.sees("name the place")
         fill(eye, "#destination", str(tmp_path))
         await eye.presses("enter")
-        await eye.sees("nothing is overwritten")
+        await eye.sees("name another place, or remove it first")
         assert eye.app.screen.query_one("#quantization").disabled
         eye.app.screen.query_one("#kind", Select).value = "gguf"
         fill(eye, "#destination", str(tmp_path / "out.gguf"))
         await eye.presses("enter")
-        await eye.sees("out.gguf is written")
+        await eye.hears("out.gguf is written")
         await eye.sees_no_more("quantized to")
     assert read_header(tmp_path / "out.gguf").fields["general.type"] == "adapter"
 
@@ -146,7 +147,7 @@ async def test_marked_adapters_are_merged_into_one_model(
         fill(eye, "#scale-1", "0.5")
         eye.app.screen.query_one("#quantization", Select).value = "F16"
         await eye.presses("enter")
-        await eye.sees("merged.gguf is written")
+        await eye.hears("merged.gguf is written")
     assert read_header(tmp_path / "merged.gguf").fields["general.file_type"] == 1  # F16
 
 
@@ -164,7 +165,7 @@ async def test_an_export_that_is_left_goes_on_and_its_end_is_told(
         await eye.presses("escape")
         await eye.sees_no_more("written as")
         may.set()
-        await eye.sees("folder is written")
+        await eye.hears("folder is written")
     assert (tmp_path / "folder" / "adapter_config.json").exists()
 
 

@@ -45,7 +45,7 @@ async def test_shows_what_it_teaches_what_fits_this_machine_and_what_it_takes(
     watching: Watching,
 ) -> None:
     async with watching("9", size=(160, 50)) as eye:
-        await eye.sees("ready: ", "critical", "not learned yet", "(keys 3, i)")
+        await eye.sees("ready: ", "critical", "not learned yet", "for you (3, i)")
         await eye.sees("from the base, on every ready example")
         await eye.sees("micro-batch", "accumulation", "activations", "of it training", "basis")
         await eye.presses("m")

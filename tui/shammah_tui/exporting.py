@@ -169,9 +169,10 @@ class ExportAdapters(Edit):
     def _offer(self) -> None:
         """What can be chosen and pressed now."""
         working = self._is_saving
-        for field in self.query("Input, Select, #write"):
+        for field in self.query("Input, Select"):
             field.disabled = working
         self.query_one("#quantization").disabled = working or self._chosen_kind not in QUANTIZED
+        self.query_one("#write").display = not working
         self.query_one("#stop").display = working
         self.query_one("#written").display = working
         self.refresh_bindings()

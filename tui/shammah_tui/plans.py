@@ -23,7 +23,7 @@ def material(status: Status, examples: Sequence[ExampleView]) -> Content:
         Content(f"{status.waiting} not learned yet"),
     ]
     if status.inbox:
-        waits = f"{wording.inbox(status.inbox)} (keys 3, i)"
+        waits = f"{wording.inbox(status.inbox)} (3, i)"
         lines.append(Content.styled(waits, "$text-accent"))
     else:
         lines.append(Content.styled("nothing waits for your word", "dim"))
