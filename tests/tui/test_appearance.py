@@ -49,8 +49,8 @@ COMPLETE = {
     "hardware": ("Some GPU",),
     "logs": ("daemon info",),
     "settings": ("gate.min_learned", "gate.scales"),
-    "adapters": ("noise", "would count twice"),
-    "train": ("micro-batch", "of it training", "learning_rate"),
+    "adapters": ("noise", "cannot be loaded"),
+    "train": ("micro-batch", "no room now", "as usual"),
 }
 
 #: Of a machine whose memory is short.
