@@ -14,11 +14,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets._footer import FooterKey
 
+from shammah.bases.gguf_header import read_header
 from shammah.client import Client
 from shammah.paths import Paths
 from shammah.records import Level
 from shammah_tui.app import Monitor
 from tests.asking import case
+from tests.publish.adapters import random_tensors, write_peft
 from tests.running import ALONE, Daemon, copy_home, home_in, running
 from tests.versions import Taught
 
@@ -52,6 +54,10 @@ class Eye:
 
     async def sees_no_more(self, text: str) -> None:
         await self.until(lambda: text not in self.screen)
+
+    async def hears(self, text: str) -> None:
+        """Wait until a message says it, however its lines are broken."""
+        await self.until(lambda: any(text in one.message for one in self.app._notifications))
 
     def offers(self, key: str) -> bool:
         """Whether the foot of the screen has a key of that description that is not greyed out."""
@@ -114,6 +120,13 @@ def paths(living: Daemon, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """Of the home of the daemon, which this process and its children find too."""
     monkeypatch.setenv("SHAMMAH_HOME", str(living.paths.data_dir))
     return living.paths
+
+
+@pytest.fixture(scope="session")
+def noise(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PEFT folder for the tiny base, with which it says something else."""
+    folder = tmp_path_factory.mktemp("peft") / "noise"
+    return write_peft(folder, random_tensors(read_header(tiny_base)))
 
 
 @pytest.fixture

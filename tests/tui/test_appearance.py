@@ -9,15 +9,24 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.color import Color
 
 from shammah.client import Client
-from shammah.protocol import HardwareHistory, HardwareSample, HistorySpan
+from shammah.protocol import (
+    EstimateView,
+    HardwareHistory,
+    HardwareSample,
+    HistorySpan,
+    PlanLine,
+    PlanView,
+)
+from shammah.records import LessonMode, Mode, Preset
 from shammah_tui.page import TITLES
 from shammah_tui.searching import FilterLine
 from shammah_tui.themes import DARK, LIGHT
@@ -40,7 +49,56 @@ COMPLETE = {
     "hardware": ("Some GPU",),
     "logs": ("daemon info",),
     "settings": ("gate.min_learned", "gate.scales"),
+    "adapters": ("noise", "cannot be loaded"),
+    "train": ("micro-batch", "no room now", "as usual"),
 }
+
+#: Of a machine whose memory is short.
+PLAN = PlanView(
+    base="tiny",
+    device="cuda",
+    precision="bfloat16",
+    four_bit=True,
+    max_tokens=4096,
+    passes=2,
+    recompute=True,
+    predicted_bytes=9_000_000_000,
+    lines=[
+        PlanLine(name="device", choice="cuda (Some GPU)", reason="the fastest there is"),
+        PlanLine(name="precision", choice="bfloat16", reason="it multiplies bfloat16 natively"),
+        PlanLine(
+            name="weights",
+            choice="4-bit NF4",
+            reason="as bfloat16 they take 16.0 GB, 9.6 GB are free",
+        ),
+        PlanLine(
+            name="micro-batch",
+            choice="4096 tokens",
+            reason="larger ones do not fit: 9.6 GB are free",
+        ),
+        PlanLine(
+            name="accumulation",
+            choice="2 passes a step",
+            reason="what a step holds, divided by the micro-batch",
+        ),
+        PlanLine(
+            name="activations",
+            choice="computed again",
+            reason="kept, they do not fit: 9.6 GB are free",
+        ),
+    ],
+    shortage="0.4 GB of memory",
+    estimate=EstimateView(
+        seconds=754.0,
+        training_seconds=601.0,
+        memory_bytes=9_000_000_000,
+        disk_bytes=2_000_000_000,
+        tokens=123_456,
+        basis="the pace of job 3",
+        kwh=0.021,
+        cost=0.006,
+    ),
+)
 
 #: WCAG 2: large text must differ from its ground by so much; what is only a hint may differ less.
 LEAST_CONTRAST = 3.0
@@ -55,6 +113,14 @@ class OneMachine(Client):
     def hardware_history(self, span: HistorySpan = "hour") -> HardwareHistory:
         return history((0, 10.0), (3600, 90.0))
 
+    def plan(
+        self,
+        mode: LessonMode = Mode.CONSOLIDATE,
+        preset: Preset = "standard",
+        options: Mapping[str, Any] | None = None,
+    ) -> PlanView:
+        return PLAN
+
 
 @dataclass(frozen=True)
 class Look:
@@ -65,9 +131,13 @@ class Look:
 
 
 @pytest.fixture(scope="module")
-def untouched(taught_home: Taught, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon that no other test has left anything behind in."""
+def untouched(
+    taught_home: Taught, tmp_path_factory: pytest.TempPathFactory, noise: Path
+) -> Iterator[Daemon]:
+    """A daemon that no other test has left anything behind in, with an imported adapter."""
     with lived_in(taught_home.home, tmp_path_factory.mktemp("untouched")) as daemon:
+        with daemon.client as client:
+            client.import_adapter(noise)
         yield daemon
 
 

@@ -17,8 +17,9 @@ from shammah.paths import Paths
 from shammah.protocol import HardwareSample, LogTail
 from shammah_tui.app import PAGES, Monitor
 from shammah_tui.compare import Compare
+from shammah_tui.exporting import ExportAdapters
 from shammah_tui.keys import keys_of
-from shammah_tui.page import TITLES
+from shammah_tui.page import TITLES, fitting
 from shammah_tui.review import Review
 from tests.running import Daemon
 
@@ -35,6 +36,8 @@ MARKS = {
     "5": "core 0",
     "6": "serving base=tiny",
     "7": "learning.threshold_examples",
+    "8": "version-1",
+    "9": "micro-batch",
     "1": "Health",
 }
 
@@ -50,10 +53,25 @@ async def test_each_page_has_its_key_and_its_help(watching: Watching) -> None:
             await eye.sees_no_more("Everywhere")
 
 
-async def test_a_click_on_a_name_opens_its_page(watching: Watching) -> None:
-    async with watching() as eye:
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+async def test_a_click_in_the_bar_opens_its_page(watching: Watching, size: tuple[int, int]) -> None:
+    async with watching(size=size) as eye:
         await eye.pilot.click("#tab-versions")
         await eye.sees("The gate on version 1")
+
+
+async def test_a_narrow_bar_names_the_page_that_is_open(watching: Watching) -> None:
+    async with watching("4") as eye:
+        await eye.sees("1 2 3 4 Versions 5 6 7 8 9")
+        await eye.pilot.resize_terminal(120, 34)
+        await eye.sees("1 Overview 2 Job 3 Examples 4 Versions", "8 Adapters 9 Train")
+
+
+def test_of_the_situation_the_last_parts_that_fit_are_shown() -> None:
+    parts = ["version 3", "job 4 training", "read-only"]
+    assert fitting(parts, 40) == "version 3 · job 4 training · read-only"
+    assert fitting(parts, 30) == "job 4 training · read-only"
+    assert fitting(parts, 3) == "read-only"
 
 
 async def test_the_palette_opens_pages_and_knows_the_keys(watching: Watching) -> None:
@@ -167,6 +185,7 @@ def test_every_page_has_a_name_a_purpose_and_keys_that_say_what_they_do() -> Non
         ("## Keys on every page", Monitor.BINDINGS),
         ("### The inbox", Review.BINDINGS),
         ("### Compare", Compare.BINDINGS),
+        ("### Export", ExportAdapters.BINDINGS),
     ],
 )
 def test_every_key_is_in_the_documentation(title: str, bindings: list[BindingType]) -> None:

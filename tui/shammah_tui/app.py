@@ -20,6 +20,7 @@ from shammah.protocol import JobView, Status
 from shammah.records import JobState, LessonMode, Mode
 from shammah.wording import one_line
 from shammah_tui import keys, preferences, wording
+from shammah_tui.adapters import Adapters
 from shammah_tui.dialogs import Confirm, Help
 from shammah_tui.examples import Examples
 from shammah_tui.hardware import HardwarePage
@@ -40,11 +41,13 @@ from shammah_tui.page import TITLES, Page
 from shammah_tui.review import Review
 from shammah_tui.settings import Settings
 from shammah_tui.themes import DARK, LIGHT
+from shammah_tui.train import Train
 from shammah_tui.versions import Versions, promoted
 
 #: In the order of their keys.
 PAGES: tuple[type[Page], ...] = (
-    Overview, JobPage, Examples, Versions, HardwarePage, Logs, Settings,
+    Overview, JobPage, Examples, Versions, HardwarePage, Logs, Settings, Adapters,
+    Train,
 )  # fmt: skip
 
 #: Actions that change something: a monitor that only watches does not offer them.
@@ -58,6 +61,7 @@ class Monitor(App[None]):
     CSS_PATH = [  # noqa: RUF012  # declared so by Textual
         "page.tcss", "dialogs.tcss", "report.tcss", "overview.tcss", "job.tcss",
         "examples.tcss", "versions.tcss", "hardware.tcss", "settings.tcss",
+        "adapters.tcss", "train.tcss",
     ]  # fmt: skip
     BINDINGS = [  # noqa: RUF012  # declared so by Textual
         *(

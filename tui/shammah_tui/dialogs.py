@@ -17,11 +17,11 @@ from shammah.protocol import ExampleView, SettingView
 from shammah.wording import one_line, printable
 from shammah_tui.difference import in_colour
 from shammah_tui.keys import Key
-from shammah_tui.link import Link
+from shammah_tui.link import Link, Request
 from shammah_tui.messages import ChangeMade, RequestRefused
 
 #: Lets the daemon change something to a text.
-Save = Callable[[Client, str], ChangeMade]
+Save = Callable[[Client, str], Message]
 
 
 class Confirm(ModalScreen[bool]):
@@ -54,20 +54,26 @@ class Confirm(ModalScreen[bool]):
 class Edit(ModalScreen[None]):
     """Stays until the daemon has taken what was typed, and says here what it refuses."""
 
-    def __init__(self, link: Link, save: Save) -> None:
+    def __init__(self, link: Link) -> None:
         super().__init__()
-        self._link, self._save = link, save
+        self._link = link
         self._is_saving = self._is_saved = False
 
-    def save(self, text: str) -> None:
+    def save(self, request: Request) -> None:
         if not self._is_saving:
             self._is_saving = True
-            self._link.change(lambda client: self._save(client, text), self._reply)
+            self.carry_out(request)
+
+    def carry_out(self, request: Request) -> None:
+        self._link.change(request, self._reply)
 
     def say(self, problem: str) -> None:
         self.query_one("#problem", Label).update(problem)
 
     def on_change_made(self, _message: ChangeMade) -> None:
+        self.leave_saved()
+
+    def leave_saved(self) -> None:
         self._is_saved = True
         self._leave_if_saved()
 
@@ -99,9 +105,7 @@ class EditTarget(Edit):
 
     def __init__(self, link: Link, example: ExampleView, proposal: str = "") -> None:
         """`proposal`: what is mended where there is no right answer yet."""
-        super().__init__(
-            link, lambda client, text: ChangeMade(client.fix(text, example.id).message)
-        )
+        super().__init__(link)
         self._example = example
         self._offered = example.target or proposal
         self._is_warned = False
@@ -134,7 +138,7 @@ class EditTarget(Edit):
         elif text == self._example.target:
             self.dismiss()
         else:
-            self.save(text)
+            self.save(lambda client: ChangeMade(client.fix(text, self._example.id).message))
 
     def action_leave(self) -> None:
         if self._is_warned or self.query_one(TextArea).text == self._offered:
@@ -156,8 +160,8 @@ class EditSetting(Edit):
     AUTO_FOCUS = "#value"
 
     def __init__(self, link: Link, setting: SettingView, save: Save) -> None:
-        super().__init__(link, save)
-        self._setting = setting
+        super().__init__(link)
+        self._setting, self._save = setting, save
 
     def compose(self) -> ComposeResult:
         one = self._setting
@@ -170,7 +174,8 @@ class EditSetting(Edit):
             yield Label("", id="problem", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.save(event.value)
+        text = event.value
+        self.save(lambda client: self._save(client, text))
 
 
 def may_be(setting: SettingView) -> str:

@@ -6,7 +6,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from textual.message import Message
@@ -33,6 +33,7 @@ REREAD_EVERY = 30
 
 Post = Callable[[Message], object]
 Request = Callable[[Client], Message]
+Work = Callable[[Client], Iterator[Message]]
 
 #: `-P` keeps the folder the user happens to be in off the module path.
 DAEMON_COMMAND = (sys.executable, "-P", "-m", "shammah.cli", "daemon")
@@ -99,6 +100,13 @@ class Link:
         else:
             self._start(lambda: self._request(request, reply or self._post, and_look=True))
 
+    def work(self, work: Work, reply: Post) -> None:
+        """Let the daemon do what takes its time; each message of `work` is a reply."""
+        if self.read_only:
+            self._post(RequestRefused(_only_watching()))
+        else:
+            self._start(lambda: self._work(work, reply))
+
     def command_daemon(self, command: Literal["start", "restart"]) -> None:
         """`shammah daemon start` or `restart`, however the daemon is run on this machine."""
         if self.read_only:
@@ -158,6 +166,14 @@ class Link:
         self._call(reply, answer)
         if and_look:
             self.refresh()
+
+    def _work(self, work: Work, reply: Post) -> None:
+        with self._connect() as client:
+            try:
+                for message in work(client):
+                    self._call(reply, message)
+            except ShammahError as error:
+                self._call(reply, RequestRefused(error))
 
     def _command(self, command: str) -> None:
         done = subprocess.run(

@@ -24,7 +24,9 @@ KEPT_LINES = 5000
 
 SOURCES = ["daemon", "stages", "engine"]
 LEVELS = ["error", "warning", "info", "debug"]
-COLOURS = {"error": "red", "critical": "red", "warning": "yellow", "debug": "dim"}
+
+#: These can be read in the dark and in the light; of a terminal's own, yellow cannot.
+COLOURS = {"error": "#d9434f", "critical": "#d9434f", "warning": "#b07a00", "debug": "dim"}
 
 LINES = Filter[LogLine](
     fields={"source": lambda one: one.source, "level": lambda one: one.level},

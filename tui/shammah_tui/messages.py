@@ -8,15 +8,18 @@ from textual.message import Message
 
 from shammah.errors import ShammahError
 from shammah.protocol import (
+    AdapterView,
     Comparison,
     Draft,
     ExampleView,
+    ExportEvent,
     HardwareHistory,
     HardwareSample,
     InboxItem,
     JobEvent,
     JobView,
     LogTail,
+    PlanView,
     SettingView,
     Status,
     StepView,
@@ -128,6 +131,43 @@ class SettingsFetched(Message):
     def __init__(self, settings: list[SettingView]) -> None:
         super().__init__()
         self.settings = settings
+
+
+class AdaptersFetched(Message):
+    def __init__(self, adapters: list[AdapterView]) -> None:
+        super().__init__()
+        self.adapters = adapters  # those of the versions first, newest first
+
+
+class ExportMoved(Message):
+    """An export is so far, or done."""
+
+    def __init__(self, event: ExportEvent) -> None:
+        super().__init__()
+        self.event = event
+
+
+class MaterialFetched(Message):
+    """What the next lesson could be made of."""
+
+    def __init__(self, examples: list[ExampleView], settings: list[SettingView]) -> None:
+        super().__init__()
+        self.examples = examples
+        self.settings = settings  # of [training]
+
+
+class PlanFetched(Message):
+    def __init__(self, plan: PlanView) -> None:
+        super().__init__()
+        self.plan = plan
+
+
+class OptionTaken(Message):
+    """The daemon could train with what was typed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
 
 
 class FetchFailed(Message):

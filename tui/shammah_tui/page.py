@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -27,6 +28,8 @@ TITLES = {
     "hardware": "Hardware",
     "logs": "Logs",
     "settings": "Settings",
+    "adapters": "Adapters",
+    "train": "Train",
 }
 
 #: Keys that stand on more than one page.
@@ -40,20 +43,31 @@ ROLL_BACK = Binding(
 )
 
 
+#: From so many columns on, every page's name stands in the bar.
+WIDE_COLUMNS = 110
+
+
 class Tab(Static):
-    """The name of a page, with its key; a click opens it."""
+    """The key of a page, and its name where there is room; a click opens it."""
 
     def __init__(self, name: str, key: str) -> None:
-        super().__init__(f"{key} {TITLES[name]}", id=f"tab-{name}", markup=False)
-        self._page = name
+        super().__init__(id=f"tab-{name}", markup=False)
+        self._page, self._key = name, key
         self.tooltip = f"{TITLES[name]} (key {key})"
+
+    def label(self, *, wide: bool) -> str:
+        named = wide or self.has_class("-current")
+        return f"{self._key} {TITLES[self._page]}" if named else self._key
 
     async def on_click(self) -> None:
         await self.app.run_action(f"app.open('{self._page}')")
 
 
 class NavigationBar(Horizontal):
-    """The pages in one line, and at its end what holds on all of them."""
+    """The pages in one line, and at its end what holds on all of them.
+
+    Where the line is short, only the page that is open has its name in it.
+    """
 
     def __init__(self, current: str) -> None:
         super().__init__(id="navigation")
@@ -66,6 +80,27 @@ class NavigationBar(Horizontal):
             yield tab
         yield Line("situation")
 
+    def on_resize(self, _event: events.Resize) -> None:
+        for tab in self.query(Tab):
+            tab.update(tab.label(wide=self._is_wide))
+
+    def show_situation(self, parts: Sequence[str]) -> None:
+        taken = sum(len(tab.label(wide=self._is_wide)) + 1 for tab in self.query(Tab))
+        room = self.app.size.width - taken
+        self.query_one("#situation", Line).show(fitting(parts, room))
+
+    @property
+    def _is_wide(self) -> bool:
+        return self.app.size.width >= WIDE_COLUMNS
+
+
+def fitting(parts: Sequence[str], columns: int) -> str:
+    """The last parts that fit, and the very last one in any case."""
+    shown = list(parts)
+    while len(shown) > 1 and len(" · ".join(shown)) > columns:
+        del shown[0]
+    return " · ".join(shown)
+
 
 class Page(Screen[None]):
     """A screen of its own mode. Shows what it is handed; what else it wants, it asks of the link.
@@ -74,7 +109,7 @@ class Page(Screen[None]):
     """
 
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012  # declared so by Textual
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE_COLUMNS, "-wide")]  # noqa: RUF012
     NAME: ClassVar[str]
     #: What the page is for, in the help.
     ABOUT: ClassVar[str]
@@ -107,7 +142,7 @@ class Page(Screen[None]):
         self._known = True
         self.add_class("-known")
         self.remove_class("-absent")
-        self.show_situation(*situation(snapshot, read_only=self.link.read_only))
+        self._show_situation(situation(snapshot, read_only=self.link.read_only))
         self.show(snapshot, now)
         if (stamp := self.stamp(snapshot)) != self._stamp:
             self._stamp = stamp
@@ -126,14 +161,9 @@ class Page(Screen[None]):
     def show_progress(self, event: JobEvent) -> None:
         """The running job has moved."""
 
-    def show_situation(self, *parts: str) -> None:
-        """All of it where there is room, else the last part."""
-        shown = parts if self.has_class("-wide") else parts[-1:]
-        self.query_one("#situation", Line).show(" · ".join(shown))
-
     def show_absence(self, message: str, hint: str) -> None:
         self.add_class("-absent")
-        self.show_situation("no daemon")
+        self._show_situation(["no daemon"])
         self._stamp = None
         self.query_one(AbsencePanel).show(message, hint, can_start=not self.link.read_only)
 
@@ -141,6 +171,9 @@ class Page(Screen[None]):
         self.refresh_bindings()
         if self._known:
             self.reload()
+
+    def _show_situation(self, parts: list[str]) -> None:
+        self.query_one(NavigationBar).show_situation(parts)
 
     def confirm(self, question: Confirm, request: Request) -> None:
         """Let the daemon change something if the user says yes."""
