@@ -181,7 +181,7 @@ async def complete(eye: Eye, page: str) -> None:
 
 
 def lasting(eye: Eye) -> str:
-    """The screen without curves, bars, figures and times; runs of blanks count as one."""
+    """The screen without curves, bars, figures, hashes and times; runs of blanks count as one."""
     rows = eye.screen.split("\n")
     for varying in eye.app.screen.query("Curves, #log"):
         if not varying.display:
@@ -192,6 +192,7 @@ def lasting(eye: Eye) -> str:
     text = "\n".join(row.rstrip() for row in rows)
     if eye.app.screen.id == "page-logs":  # which lines there are is a matter of chance
         text = re.sub(r"^│.*│$", "│ a line │", text, flags=re.MULTILINE)
+    text = re.sub(r"\([0-9a-f]{12}\)", "(hash)", text)
     text = re.sub(r"[━╸╺╌]+", "━", text)
     text = re.sub(r"\d+(\.\d+)?(e-\d+)?", "0", text)
     text = re.sub(r"(just started|up 0 min)", "up", text)
