@@ -195,7 +195,10 @@ class Bases:
         """The base of that name, if it is what `parts` are and its file is gone."""
         if name not in self._registry.names():
             return None
-        base = self._registry.get(name)
+        try:
+            base = self._registry.get(name)
+        except BaseModelError:  # damaged, but its name is taken all the same
+            return None
         same = base.source is not None and base.source == parts.source
         return base if same and not Path(base.gguf).exists() else None
 

@@ -55,7 +55,7 @@ async def jobs(
     return Listing(data=[job_view(job) for job in found])
 
 
-@router.post("/api/jobs", responses=errors(400, 409, 507))
+@router.post("/api/jobs", responses=errors(409, 507))
 async def train(request: TrainRequest, services: Wired) -> JobView:
     """Queue a lesson now; an unfinished one that teaches the same in the same way is returned
     instead."""
@@ -63,7 +63,7 @@ async def train(request: TrainRequest, services: Wired) -> JobView:
     return job_view(await services.supervisor.submit(request.mode, manner=manner))
 
 
-@router.post("/api/plan", responses=errors(400, 404))
+@router.post("/api/plan", responses=errors(404))
 async def plan(request: TrainRequest, services: Wired) -> PlanView:
     """How such a lesson on the active base would compute on this machine, why, and what it would
     take. Nothing is begun."""
