@@ -20,7 +20,7 @@ from tests.versions import Taught
 CASES = range(3)
 
 #: What may stay of a finished job.
-KEPT_FILES = {"job.json", "log.jsonl", "report.json", "train.json"}
+KEPT_FILES = {"job.json", "log.jsonl", "report.json", "train.json", "tensorboard"}
 
 
 @pytest.fixture

@@ -303,7 +303,11 @@ def test_all_linear_layers_are_adapted_where_none_are_named(
 def test_a_base_that_is_kept_in_four_bits_is_taught_as_one_in_sixteen(
     wide_base_dir: Path, job_dir: Path, hardware: Hardware, changes: dict[str, Any]
 ) -> None:
-    """On a CPU, where bitsandbytes can do it too; lessons themselves take 4 bits on CUDA alone."""
+    """On a CPU, where bitsandbytes can do it too; lessons themselves take 4 bits on CUDA alone.
+
+    bitsandbytes is no part of the extra `dev`: PEFT imports it wherever it is, in every stage.
+    """
+    pytest.importorskip("bitsandbytes")
     with_recipe(job_dir, **changes)
     ends, sizes = [], []
     for four_bit in (True, False):
@@ -322,6 +326,7 @@ def test_a_base_that_is_kept_in_four_bits_is_taught_as_one_in_sixteen(
 def test_dora_on_a_base_in_four_bits_is_refused(
     wide_base_dir: Path, job_dir: Path, hardware: Hardware
 ) -> None:
+    pytest.importorskip("bitsandbytes")
     with_recipe(job_dir, use_dora=True)
     small = replace(hardware, dtype=torch.bfloat16, four_bit=True)
     ready = training.Ready(small, load(wide_base_dir / "train", small))
