@@ -43,7 +43,7 @@ def test_a_change_is_written_and_holds_after_a_restart(start_daemon: StartDaemon
 def test_a_value_outside_its_limits_is_refused_and_not_written(
     daemon: Daemon, client: Client
 ) -> None:
-    with pytest.raises(ConfigError, match=r"learning\.rank"):
+    with pytest.raises(ConfigError, match=r"training\.rank"):
         client.change_setting("training.rank", "0")
     with pytest.raises(ConfigError, match="unknown configuration key"):
         client.change_setting("learning.ranks", "1")
