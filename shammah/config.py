@@ -308,11 +308,18 @@ def written(path: Path) -> set[str]:
 
 def _split(key: str) -> tuple[str, str]:
     if key not in keys():
-        raise ConfigError(
-            f"unknown configuration key {key!r}", hint="'shammah config list' shows all keys"
-        )
+        raise ConfigError(f"unknown configuration key {key!r}", hint=_way_out(key))
     section, name = key.split(".", 1)
     return section, name
+
+
+def _way_out(key: str) -> str:
+    """For a key that there is not: the one of that name in another section, or the list."""
+    name = key.rpartition(".")[2]
+    named = [known for known in keys() if known.rpartition(".")[2] == name]
+    if named:
+        return f"it is called {' or '.join(named)}"
+    return "'shammah config list' shows all keys"
 
 
 def _read(path: Path) -> tomlkit.TOMLDocument:
@@ -332,8 +339,7 @@ def _resolve(values: dict[str, Any], path: Path) -> Config:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigError(
-                f"unknown configuration key {key!r} in {path}",
-                hint="'shammah config list' shows all keys",
+                f"unknown configuration key {key!r} in {path}", hint=_way_out(key)
             ) from None
         raise ConfigError(
             f"{key} = {first.get('input')!r} in {path} or the environment: "

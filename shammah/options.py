@@ -74,8 +74,8 @@ class TrainingConfig(BaseModel):
     max_loss_jump: float = Field(
         4.0,
         ge=0,
-        description="a step whose loss is so many times the highest of the 20 before it changes "
-        "nothing; 0: every step counts",
+        description="a step whose loss is so many times the highest of the 20 before, and worse "
+        "than a guess, changes nothing; 0: every step counts",
     )
     epochs: int = Field(3, ge=1, le=100, description="passes over the quota, at least")
     min_steps: int = Field(
@@ -160,7 +160,10 @@ def resolved(
             raise UsageError(
                 f"no training option {name!r}", hint="known: " + ", ".join(names())
             ) from None
-        raise UsageError(f"{name} = {first['input']!r}: {first['msg']}") from None
+        raise UsageError(
+            f"{name} = {first['input']!r}: {first['msg']}",
+            hint=f"'shammah config list' shows what training.{name} may be",
+        ) from None
 
 
 def parse(pairs: Sequence[str]) -> dict[str, Any]:

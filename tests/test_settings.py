@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shammah import config, settings
+from shammah.errors import ConfigError
 from shammah.settings import Setting
 
 
@@ -85,3 +86,14 @@ def test_what_is_shown_can_be_set(file: Path, key: str) -> None:
     before = setting(file, key).value
     config.set_value(file, key, settings.text(before))
     assert setting(file, key).value == before
+
+
+def test_a_key_in_another_section_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    for act in (lambda: config.set_value(file, "learning.rank", "8"), lambda: config.load(file)):
+        with pytest.raises(
+            ConfigError, match=r"unknown configuration key 'learning\.rank'"
+        ) as told:
+            act()
+        assert told.value.hint == "it is called training.rank"
+        file.write_text("[learning]\nrank = 8\n")

@@ -248,6 +248,8 @@ async def _ignore(_fields: dict[str, Any]) -> None:
 
 
 def _way_out(known: Known, active: Active) -> str:
+    if not known.is_attachable:
+        return f"'shammah adapters merge {known.name} --to FILE' writes a model with it"
     if known.base != active.base:
         return f"'shammah model use {known.base}' serves its base"
     return "'shammah versions rollback 0' serves the base itself"

@@ -18,7 +18,7 @@ from shammah.bases.registry import Registry
 from shammah.errors import DamagedFile, NotFound
 from shammah.files import PARTIAL
 from shammah.paths import Paths
-from shammah.publish import ADAPTER_CONFIG, ADAPTER_FILE, ADAPTER_FOLDER
+from shammah.publish import ADAPTER_CONFIG, ADAPTER_FILE, ADAPTER_FOLDER, TENSORS_FILE
 from shammah.publish.manifest import MANIFEST, VERSION_PREFIX, Manifest
 from shammah.records import Active, Version
 from shammah.store.database import Store
@@ -47,6 +47,11 @@ class Known:
     created_at: str
     files: dict[str, str]  # sha256 by path in `folder`
     folder: Path
+
+    @property
+    def is_attachable(self) -> bool:
+        """There is a GGUF file of it: not of DoRA."""
+        return ADAPTER_FILE in self.files
 
     @property
     def gguf(self) -> Path:
@@ -105,6 +110,8 @@ def objection(known: Known, active: Active, base_sha256: str) -> str | None:
     A version's file is the base with its lessons merged in: any version's adapter, which holds its
     lessons from the pristine base on, would add to them once more.
     """
+    if not known.is_attachable:
+        return "it is of DoRA, which can be merged and not attached"
     if known.base_sha256 != base_sha256:
         return f"it is for the base {known.base}, and {active.base} serves"
     if known.version is not None and active.version:
@@ -152,9 +159,10 @@ def loaded_versions(store: Store) -> set[int]:
 
 def _of_version(folder: Path, version: Version) -> Known | None:
     """None where the version was pruned, or made without an adapter."""
-    gguf, config = folder / ADAPTER_FILE, folder / ADAPTER_FOLDER / ADAPTER_CONFIG
+    config = folder / ADAPTER_FOLDER / ADAPTER_CONFIG
     hashes = version.manifest.get("files", {})
-    if ADAPTER_FILE not in hashes or not gguf.is_file() or not config.is_file():
+    weights = ADAPTER_FILE if ADAPTER_FILE in hashes else f"{ADAPTER_FOLDER}/{TENSORS_FILE}"
+    if weights not in hashes or not (folder / weights).is_file() or not config.is_file():
         return None
     settings = json.loads(config.read_bytes())
     rank, alpha = settings["r"], settings["lora_alpha"]
@@ -169,7 +177,7 @@ def _of_version(folder: Path, version: Version) -> Known | None:
         alpha=alpha,
         scaling=alpha / (rank**0.5 if settings.get("use_rslora") else rank),
         modules=_modules(settings.get("target_modules")),
-        size_bytes=gguf.stat().st_size,
+        size_bytes=(folder / weights).stat().st_size,
         origin=f"version {version.number}",
         remark="",
         created_at=version.created_at,

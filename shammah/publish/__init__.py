@@ -9,3 +9,6 @@ MODEL_FILE = "model.gguf"
 
 #: Rank and alpha, in the PEFT folder.
 ADAPTER_CONFIG = "adapter_config.json"
+
+#: The tensors in a PEFT folder.
+TENSORS_FILE = "adapter_model.safetensors"

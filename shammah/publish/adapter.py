@@ -24,9 +24,7 @@ from shammah.bases.architectures import Architecture, gguf_name, lookup
 from shammah.bases.gguf_header import Header, read_header
 from shammah.errors import JobError
 from shammah.files import building, require_space
-from shammah.publish import ADAPTER_CONFIG
-
-TENSORS_FILE = "adapter_model.safetensors"
+from shammah.publish import ADAPTER_CONFIG, TENSORS_FILE
 
 #: Settings of PEFT's LoraConfig that change what is added to the base, and are not merged.
 UNSUPPORTED = (
@@ -95,9 +93,18 @@ class Adapter:
 
 
 def combined(adapters: Sequence[Adapter]) -> Adapter:
-    """One adapter with the effect of all: `[s1 b1, s2 b2] @ [a1; a2] = s1 b1 a1 + s2 b2 a2`."""
+    """One adapter with the effect of all: `[s1 b1, s2 b2] @ [a1; a2] = s1 b1 a1 + s2 b2 a2`.
+
+    Raises:
+        JobError: one of several is of DoRA, which is no sum.
+    """
     if len(adapters) == 1:
         return adapters[0]
+    if not all(adapter.is_low_rank for adapter in adapters):
+        raise JobError(
+            "an adapter of DoRA cannot be added to others: it sets the lengths of rows",
+            hint="merge it alone",
+        )
     parts: dict[str, list[LowRank]] = {}
     for adapter in adapters:
         for name, update in adapter.updates.items():
@@ -188,8 +195,8 @@ def write_adapter(adapter: Adapter, base: Header, path: Path) -> None:
     """
     if not adapter.is_low_rank:
         raise JobError(
-            "an adapter of DoRA cannot be attached, only merged",
-            hint="train without training.use_dora",
+            "an adapter of DoRA cannot be attached by llama.cpp, only merged into its base",
+            hint="merge it ('shammah adapters merge'), or train without training.use_dora",
         )
     size_bytes = sum(update.a.nbytes + update.b.nbytes for update in adapter.updates.values())
     require_space(path.parent, size_bytes)

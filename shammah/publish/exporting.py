@@ -15,9 +15,8 @@ from typing import Any
 from shammah.bases.gguf_header import Header, read_header
 from shammah.errors import UsageError
 from shammah.files import creating, require_space, write_atomically
-from shammah.publish import ADAPTER_CONFIG, MODEL_FILE
+from shammah.publish import ADAPTER_CONFIG, MODEL_FILE, TENSORS_FILE
 from shammah.publish.adapter import (
-    TENSORS_FILE,
     Adapter,
     combined,
     read_adapter,

@@ -16,9 +16,8 @@ from safetensors import safe_open
 from shammah.bases.gguf_header import Header, read_header
 from shammah.errors import Conflict, JobError, UsageError
 from shammah.files import building, require_space, sha256_of
-from shammah.publish import ADAPTER_CONFIG, ADAPTER_FILE, ADAPTER_FOLDER
+from shammah.publish import ADAPTER_CONFIG, ADAPTER_FILE, ADAPTER_FOLDER, TENSORS_FILE
 from shammah.publish.adapter import (
-    TENSORS_FILE,
     check_size,
     read_adapter,
     read_config,

@@ -91,6 +91,7 @@ class Trainer:
         self._divided = adjustments.divided * recipe.gradient_accumulation_steps
         self._rate = adjustments.rate
         self._max_loss_jump = recipe.max_loss_jump
+        self._ignorance = math.log(model.config.vocab_size)
         self._seed = recipe.seed * _SEEDS + world.rank * _RANKS
         self._world = world
 
@@ -117,7 +118,7 @@ class Trainer:
             loss = means.nll + self._kl_weight * means.kl
             _require_finite(loss, f"the loss became {loss} at step {number + 1} of {len(steps)}")
             learning_rate = self._rate * step.learning_rate
-            jumped = jumps_from(progress.recent_losses, loss, self._max_loss_jump)
+            jumped = jumps_from(progress.recent_losses, loss, self._max_loss_jump, self._ignorance)
             jumps = jumps + 1 if jumped else 0
             if jumps == JUMPS:
                 raise NotFinite(
@@ -246,9 +247,16 @@ class Trainer:
         return Teacher(ids.to(self._hardware.device), log_probs.to(self._hardware.device))
 
 
-def jumps_from(recent: Sequence[float], loss: float, times: float) -> bool:
-    """Whether a loss is more than so many times the highest of the recent ones; never with 0."""
-    return times > 0 and len(recent) >= LEAST_RECENT and loss > times * max(recent)
+def jumps_from(recent: Sequence[float], loss: float, times: float, ignorance: float) -> bool:
+    """Whether a loss is more than so many times the highest of the recent ones; never with 0.
+
+    Args:
+        ignorance: the loss of a model that holds every token for as likely, in nats. What is below
+            it may be an example that is new among known ones, and is no jump.
+    """
+    if times == 0 or len(recent) < LEAST_RECENT:
+        return False
+    return loss > max(times * max(recent), ignorance)
 
 
 def _require_finite(nats: float, what: str) -> None:

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from shammah.bases.architectures import ARCHITECTURES, lookup
 from shammah.bases.gguf_header import Header, read_header
 from shammah.errors import JobError
-from shammah.publish.adapter import Adapter, read_adapter, write_adapter
+from shammah.publish.adapter import Adapter, combined, read_adapter, write_adapter
 from shammah.publish.merge import merge
 from shammah.stage import Stop
 from shammah.training import weights
@@ -173,6 +173,9 @@ def test_dora_is_merged_as_peft_merges_it_and_not_attached(
     assert np.abs(merged_logits(base, adapter, tmp_path) - expected).max() < MERGED_TOLERANCE
     with pytest.raises(JobError, match="cannot be attached"):
         write_adapter(adapter, base, tmp_path / "adapter.gguf")
+    assert combined([adapter]) == adapter
+    with pytest.raises(JobError, match="cannot be added to others"):
+        combined([adapter, adapter])
 
 
 def merged_logits(base: Header, adapter: Adapter, folder: Path) -> Logits:

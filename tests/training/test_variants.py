@@ -230,10 +230,16 @@ def test_a_longer_gradient_is_cut_only_where_there_is_a_limit(
 
 def test_a_loss_jumps_when_it_is_far_above_all_recent_ones() -> None:
     recent = [2.0, 1.0, 3.0, 1.5, 1.0]
-    assert jumps_from(recent, 12.1, 4.0)
-    assert not jumps_from(recent, 11.9, 4.0)
-    assert not jumps_from(recent[1:], 12.1, 4.0)  # too few to tell
-    assert not jumps_from(recent, 1000.0, 0.0)
+    assert jumps_from(recent, 12.1, 4.0, ignorance=10.0)
+    assert not jumps_from(recent, 11.9, 4.0, ignorance=10.0)
+    assert not jumps_from(recent[1:], 12.1, 4.0, ignorance=10.0)  # too few to tell
+    assert not jumps_from(recent, 1000.0, 0.0, ignorance=10.0)
+
+
+def test_a_new_example_among_known_ones_is_no_jump() -> None:
+    known = [0.02] * 20
+    assert not jumps_from(known, 9.9, 4.0, ignorance=10.0)
+    assert jumps_from(known, 10.1, 4.0, ignorance=10.0)
 
 
 def spoilt(base_dir: Path, job_dir: Path, monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
