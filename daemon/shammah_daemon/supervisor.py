@@ -99,13 +99,7 @@ class Supervisor:
             if cause is Cause.USER:
                 await asyncio.to_thread(self._conditions.require_room, active.base)
                 await self._hurry(unfinished)
-            job = await self._database.run(
-                lambda store: _create(store, active, mode, cause, manner)
-            )
-        job = await self._queued(job)
-        await self._joblog.announce(job)
-        self._wake.set()
-        return job
+            return await self._queue(lambda store: _create(store, active, mode, cause, manner))
 
     async def look_again(self) -> None:
         """The machine may have changed: what waits may begin, and what runs may disturb by now."""
@@ -141,14 +135,17 @@ class Supervisor:
                 if job.base == base.name:
                     return job
                 await self.cancel(job.id)
-            job = await self._database.run(lambda store: store.jobs.create(base.name, Mode.MOVE))
-        job = await self._queued(job)
-        await self._joblog.announce(job)
+            return await self._queue(lambda store: store.jobs.create(base.name, Mode.MOVE))
+
+    async def _queue(self, create: Callable[[Store], Job]) -> Job:
+        """A new job; nothing takes it up before it is announced: that is its first event."""
+        async with self._choosing:
+            job = await self._database.run(create)
+            if self.on_queued:
+                job = await self.on_queued(job)
+            await self._joblog.announce(job)
         self._wake.set()
         return job
-
-    async def _queued(self, job: Job) -> Job:
-        return await self.on_queued(job) if self.on_queued else job
 
     async def stay(self) -> None:
         """Cancel an unfinished move: the active base is to go on serving."""
@@ -185,7 +182,7 @@ class Supervisor:
         async with self._choosing:
             await self._stop(job_id)
             job = await self._database.run(lambda store: _pause(store, job_id, reason))
-        await self._joblog.announce(job)
+            await self._joblog.announce(job)
         return job
 
     async def resume(self, job_id: int, reason: PauseReason = PauseReason.USER) -> Job:
@@ -198,9 +195,9 @@ class Supervisor:
         async with self._choosing:
             before = await self._database.run(lambda store: store.jobs.get(job_id))
             job = await self._database.run(lambda store: _resume(store, job_id, reason))
-        if job.state is not before.state:
-            await self._joblog.announce(job)
-            self._wake.set()
+            if job.state is not before.state:
+                await self._joblog.announce(job)
+                self._wake.set()
         return job
 
     async def _stop(self, job_id: int) -> None:

@@ -124,6 +124,21 @@ async def test_a_job_whose_end_cannot_be_announced_has_ended_all_the_same(
     assert bench.pipeline.begun == [job.id]
 
 
+async def test_nothing_is_done_for_a_job_before_it_is_said_to_be_queued(bench: Bench) -> None:
+    async def estimated_slowly(job: Job) -> Job:
+        await bench.supervisor.look_again()  # the loop wakes up, and the job is in the store
+        await asyncio.sleep(0.1)
+        return job
+
+    bench.supervisor.on_queued = estimated_slowly
+    correct(bench.store)
+    async with bench.at_work():
+        job = await bench.supervisor.submit(Mode.CONSOLIDATE)
+        await bench.finished()
+    states = [event.data["state"] for event in bench.store.events.after(0, job.id)]
+    assert states == ["queued", "rejected"]
+
+
 async def test_what_fails_between_jobs_stops_no_later_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,10 +35,13 @@ class Held:
     memory_bytes: int  # its own, without what it shares
 
 
-def held(daemon: Daemon) -> Held:
-    wait_for(lambda: len(daemon.children(ENGINE)) == 1)
+def held(daemon: Daemon, children: int | None = None) -> Held:
+    """Once the engines that answer no more have ended, and no more than `children` are left."""
     assert daemon.process is not None
     process = psutil.Process(daemon.process.pid)
+    wait_for(lambda: len(daemon.children(ENGINE)) == 1)
+    if children is not None:  # one that is ending is a child, though of no module
+        wait_for(lambda: len(process.children()) <= children)
     return Held(process.num_fds(), len(process.children()), process.memory_full_info().uss)
 
 
@@ -62,7 +65,7 @@ def test_hot_reloads_cut_no_stream_and_leave_nothing_behind(
         reload(client, RELOADS)
         for listener in listeners:
             listener.stop()
-        after = held(daemon)
+        after = held(daemon, before.children)
     print(f"\n{RELOADS} reloads, {sum(len(one.answers) for one in listeners)} streams")
     print(f"before {before}, after {after}")
     for listener in listeners:

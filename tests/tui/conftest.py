@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from textual.pilot import Pilot
 from textual.widgets._footer import FooterKey
@@ -154,10 +155,11 @@ async def watch(
 
 @contextmanager
 def held(daemon: Daemon) -> Iterator[None]:
-    """The training of the running job stands still."""
+    """The training of the running job stands still, until the daemon ends it."""
     (trainer,) = daemon.children("shammah.training")
     trainer.suspend()
     try:
         yield
     finally:
-        trainer.resume()
+        with suppress(psutil.NoSuchProcess):
+            trainer.resume()
