@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains a LoRA adapter on a file of JSON lines, without a daemon: see --help and README.md.
+"""Trains a LoRA adapter on JSON lines, without a daemon: --help and docs/train_lora.md tell.
 
 Runs in this checkout's .venv, whatever Python starts it.
 """
