@@ -83,8 +83,12 @@ def files_with_marks(paths: Paths) -> list[Path]:
     ]
 
 
-def test_no_byte_of_a_forgotten_example_stays_and_the_model_forgets_it(
-    fresh: tuple[Daemon, Client],
+def adapter_bytes(paths: Paths, version: int) -> bytes:
+    return (paths.version(version) / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def test_no_byte_of_a_forgotten_example_stays_and_the_model_is_one_that_never_knew_it(
+    fresh: tuple[Daemon, Client], tmp_path: Path, tiny_ground: Path
 ) -> None:
     daemon, client = fresh
     paths = daemon.paths
@@ -133,6 +137,12 @@ def test_no_byte_of_a_forgotten_example_stays_and_the_model_forgets_it(
         assert again.feedback(Level.MEDIUM, spread.id).status is ExampleStatus.DRAFT  # it is whole
         with pytest.raises(NotFound):
             again.feedback(Level.MEDIUM, asked_again.id)
+
+    with serving_tiny(tmp_path / "another", tiny_ground, TINY_LESSON) as never_knew_it:
+        with never_knew_it.client as client:
+            correct(client, OTHER, OTHER_TARGET)
+            taught(client)
+        assert adapter_bytes(never_knew_it.paths, 1) == adapter_bytes(paths, 2)
 
 
 def test_an_answer_under_way_leaves_no_byte_either(daemon: Daemon, client: Client) -> None:
