@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from shammah.errors import UsageError
-from shammah.files import write_atomically
+from shammah.files import storage_error, write_atomically
 from shammah.paths import Paths
 
 
@@ -20,6 +20,7 @@ def only_daemon(paths: Paths) -> Iterator[None]:
 
     Raises:
         UsageError: another daemon holds it.
+        StorageError: it cannot be opened.
     """
     lock = FileLock(paths.lock, mode=0o600)
     try:
@@ -29,6 +30,8 @@ def only_daemon(paths: Paths) -> Iterator[None]:
             f"another daemon is running on {paths.data_dir}{_pid_of(paths)}",
             hint="'shammah status' talks to it, 'shammah daemon stop' ends it",
         ) from None
+    except OSError as error:
+        raise storage_error(error, paths.lock) from error
     try:
         write_atomically(paths.pid_file, str(os.getpid()).encode())
         yield
@@ -39,13 +42,20 @@ def only_daemon(paths: Paths) -> Iterator[None]:
 
 @contextmanager
 def listening(paths: Paths) -> Iterator[socket.socket]:
-    """The daemon's unix socket, for its user alone. The lock makes an old one ours to remove."""
+    """The daemon's unix socket, for its user alone. The lock makes an old one ours to remove.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
     path = paths.socket
-    path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
+        path.unlink(missing_ok=True)
         listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise storage_error(error, path) from error
     finally:
         os.umask(mask)
     try:

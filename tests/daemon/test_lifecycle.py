@@ -124,6 +124,16 @@ def test_a_home_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("place", ["lock", "socket"])
+def test_a_lock_or_a_socket_that_cannot_be_made_is_one_clear_error(home: Paths, place: str) -> None:
+    path: Path = getattr(home, place)
+    (path / "in the way").mkdir(parents=True)
+    ended = run_daemon(home.data_dir)
+    assert ended.returncode == 1
+    assert f"error: cannot write {path}: Is a directory" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_wrong_setting_is_named(home: Paths) -> None:
     home.config_file.write_text("[learning]\nrnak = 8\n")
     ended = run_daemon(home.data_dir)

@@ -20,7 +20,7 @@ from shammah.files import PARTIAL, sha256_of
 from shammah.protocol import JobView
 from shammah.records import JobState, Level
 from tests.asking import answered, correct, finished, user
-from tests.running import TINY_LESSON, Daemon
+from tests.running import TINY_LESSON, Daemon, wait_for
 
 EVERY_DAY = 3
 POINTS = int(os.environ.get("SHAMMAH_FAULTS", EVERY_DAY))
@@ -101,6 +101,8 @@ def check_all_is_there(daemon: Daemon, acknowledged: dict[int, str]) -> None:
         [active] = [version.number for version in client.versions() if version.active]
         assert answer.shammah.version == client.status().active_version == active
         for version in client.versions():
+            if version.pruned_at:
+                continue
             folder = daemon.paths.version(version.number)
             for name, digest in version.manifest.get("files", {}).items():
                 assert sha256_of(folder / name) == digest
@@ -109,7 +111,8 @@ def check_all_is_there(daemon: Daemon, acknowledged: dict[int, str]) -> None:
 
 def check_jobs_have_ended_well(daemon: Daemon, failures: tuple[str, ...] = ()) -> None:
     """Every job comes to its end; one that failed says why, in one of these words; each promoted
-    one made one version, and nothing is left under construction."""
+    one made one version, which has its files or was pruned, and nothing is left under
+    construction."""
     with daemon.client as client:
         jobs = [finished(client, job.id) for job in client.jobs()]
         for job in jobs:
@@ -119,6 +122,10 @@ def check_jobs_have_ended_well(daemon: Daemon, failures: tuple[str, ...] = ()) -
         versions = [version for version in client.versions() if version.number]
         promoted = {job.id for job in jobs if job.state is JobState.PROMOTED}
         assert sorted(version.job_id or 0 for version in versions) == sorted(promoted)
-    numbers = sorted(version.number for version in versions)
-    assert sorted(int(f.name) for f in daemon.paths.versions.iterdir()) == numbers
+
+        def each_kept_one_has_its_folder() -> bool:
+            kept = {v.number for v in client.versions() if v.number and not v.pruned_at}
+            return {int(folder.name) for folder in daemon.paths.versions.iterdir()} == kept
+
+        wait_for(each_kept_one_has_its_folder)  # a moment after the last promotion
     assert list(daemon.paths.data_dir.rglob("*" + PARTIAL)) == []
