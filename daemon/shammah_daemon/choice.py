@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shammah.config import Config
-from shammah.feedback.rehearsal import MASTERED_AFTER, Earlier, mastered, sample
+from shammah.feedback.rehearsal import Earlier, sample
 from shammah.records import Active, Example, Mode, Verdict
 from shammah.store.database import Store
 
@@ -29,7 +29,6 @@ class Situation:
 
     examples: Sequence[Example]  # ready ones, in the order of their ids
     new: frozenset[int]  # the active version was not taught them
-    mastered: frozenset[int] = frozenset()
     wrong: frozenset[int] = frozenset()  # by the newest gate that asked them
     idle_versions: Mapping[int, int] = field(default_factory=dict)
     start: Start | None = None  # of a quick lesson; None begins with the pristine base
@@ -41,7 +40,7 @@ class Choice:
 
     trained: frozenset[int]
     judged: frozenset[int]
-    reviewed: frozenset[int]  # trained on once an epoch, to keep them up
+    reviewed: frozenset[int]  # known to the adapter that is gone on from: once an epoch keeps them
 
 
 def start_of(store: Store, mode: Mode, active: Active) -> Start | None:
@@ -66,14 +65,12 @@ def start_of(store: Store, mode: Mode, active: Active) -> Start | None:
 
 def situation_of(store: Store, mode: Mode, active: Active) -> Situation:
     """What the store knows, for a lesson on the base of `active`."""
-    history = store.verdicts.of_versions(active.base, MASTERED_AFTER)
     newest = store.verdicts.newest_of_all()
     trained = store.versions.last_trained(active.base)
     new = frozenset(example.id for example in store.examples.waiting(active))
     return Situation(
         examples=store.examples.ready(),
         new=new,
-        mastered=frozenset(i for i, found in history.items() if mastered(found)) - new,
         wrong=frozenset(i for i, found in newest.items() if found is not Verdict.LEARNED),
         idle_versions={i: max(active.version - number, 0) for i, number in trained.items()},
         start=start_of(store, mode, active),
@@ -83,12 +80,15 @@ def situation_of(store: Store, mode: Mode, active: Active) -> Situation:
 def choose(situation: Situation, tokens: Mapping[int, int], config: Config, seed: int) -> Choice:
     """All examples from the pristine base; from an adapter the new ones and samples of the others.
 
+    The pristine base knows none of them, however often former versions had learned them: all are
+    taught in full there (docs/learning.md, "Many lessons").
+
     Args:
         tokens: of each example's question and target, where there is a start.
     """
     everything = frozenset(example.id for example in situation.examples)
     if situation.start is None:
-        return Choice(everything, everything, situation.mastered & everything)
+        return Choice(everything, everything, reviewed=frozenset())
     again = sample(_earlier(situation, tokens), config.learning.quick_sample_tokens, seed)
     one_each = dict.fromkeys(everything, 1)
     asked = sample(_earlier(situation, one_each), config.gate.quick_earlier, seed)

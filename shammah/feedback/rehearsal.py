@@ -1,6 +1,6 @@
-"""Which examples of earlier lessons are seen again, and how often. Knows no contents and no store.
+"""Which examples of earlier lessons a quick lesson sees again. Knows no contents and no store.
 
-A quick lesson sees a sample of them, so that its cost does not grow with the history.
+It sees a sample of them, so that its cost does not grow with the history.
 """
 
 from __future__ import annotations
@@ -8,11 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-
-from shammah.records import Verdict
-
-#: So many versions in a row must have learned an example before it is called mastered.
-MASTERED_AFTER = 3
 
 
 @dataclass(frozen=True)
@@ -24,12 +19,6 @@ class Earlier:
     cost: int  # what it takes of the budget: its tokens, or 1 where examples are counted
     wrong: bool  # the newest gate that asked it did not find it learned
     idle_versions: int  # since a lesson last trained on it
-
-
-def mastered(newest_first: Sequence[Verdict]) -> bool:
-    """Whether the last versions all had it learned: one visit an epoch keeps it."""
-    last = newest_first[:MASTERED_AFTER]
-    return len(last) == MASTERED_AFTER and all(v is Verdict.LEARNED for v in last)
 
 
 def sample(earlier: Sequence[Earlier], budget: int, seed: int) -> list[int]:

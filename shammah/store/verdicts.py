@@ -52,27 +52,6 @@ class Verdicts:
         )
         return {row["example_id"]: Verdict(row["verdict"]) for row in rows}
 
-    def of_versions(self, base: str, limit: int) -> dict[int, list[Verdict]]:
-        """Per example what the newest promoted versions of `base` made of it, newest first."""
-        rows = self._connection.rows(
-            """
-            SELECT example_id, verdict FROM (
-                SELECT example_id, verdict, job_id, row_number() OVER (
-                    PARTITION BY example_id ORDER BY job_id DESC
-                ) AS place
-                FROM verdicts JOIN jobs ON jobs.id = verdicts.job_id
-                WHERE jobs.base = ? AND jobs.state = 'promoted'
-            )
-            WHERE place <= ? ORDER BY example_id, place
-            """,
-            base,
-            limit,
-        )
-        found: dict[int, list[Verdict]] = {}
-        for row in rows:
-            found.setdefault(row["example_id"], []).append(Verdict(row["verdict"]))
-        return found
-
 
 def _judgement(row: dict[str, Any]) -> Judgement:
     return Judgement(

@@ -45,10 +45,10 @@ def situation(count: int, new: range, **known: object) -> Situation:
     )
 
 
-def test_from_the_base_everything_is_trained_and_judged() -> None:
-    chosen = choose(situation(50, range(40, 50), mastered=frozenset({1, 2})), {}, CONFIG, seed=0)
+def test_from_the_base_everything_is_trained_in_full_and_judged() -> None:
+    chosen = choose(situation(50, range(40, 50)), {}, CONFIG, seed=0)
     assert chosen.trained == chosen.judged == frozenset(range(50))
-    assert chosen.reviewed == {1, 2}
+    assert chosen.reviewed == frozenset()  # the base knows none of them
 
 
 @pytest.mark.parametrize("history", [50, 500])
@@ -125,39 +125,23 @@ def test_an_adapter_that_knows_a_forgotten_example_is_not_gone_on_from(
     assert start_of(store, Mode.QUICK, Active(BASE, number)) is None
 
 
-def test_the_history_tells_what_is_mastered_wrong_and_long_unseen(
+def test_the_history_tells_what_is_wrong_and_long_unseen(
     store: Store, promote: Callable[..., int]
 ) -> None:
     steady, shaky = (Filler(store).example(turn) for turn in ("steady", "shaky"))
-    for _ in range(2):
-        promote(steady, shaky)
+    promote(steady, shaky)
     number = promote(steady, shaky, inherited=(shaky.id,))
     known = situation_of(store, Mode.QUICK, Active(BASE, number))
-    assert known.mastered == {steady.id, shaky.id}
     assert known.idle_versions == {steady.id: 0, shaky.id: 1}
     number = promote(shaky, verdict=Verdict.STILL_WRONG)
     known = situation_of(store, Mode.QUICK, Active(BASE, number))
-    assert known.mastered == frozenset()  # the one is no longer taught, the other is wrong
     assert known.wrong == {shaky.id}
-    assert known.new == {steady.id}
+    assert known.new == {steady.id}  # it is no longer taught
 
 
-def test_what_another_base_had_learned_is_not_mastered_here(
-    store: Store, promote: Callable[..., int]
-) -> None:
+def test_a_corrected_correction_is_new_again(store: Store, promote: Callable[..., int]) -> None:
     taught = Filler(store).example()
-    for _ in range(3):
-        promote(taught)
-    assert situation_of(store, Mode.CONSOLIDATE, Active("qwen", 0)).mastered == frozenset()
-
-
-def test_a_corrected_correction_is_no_longer_mastered(
-    store: Store, promote: Callable[..., int]
-) -> None:
-    taught = Filler(store).example()
-    number = [promote(taught) for _ in range(3)][-1]
-    assert situation_of(store, Mode.CONSOLIDATE, Active(BASE, number)).mastered == {taught.id}
+    number = promote(taught)
+    assert situation_of(store, Mode.CONSOLIDATE, Active(BASE, number)).new == frozenset()
     store.examples.set_target(taught.id, "Port 7444.")
-    known = situation_of(store, Mode.CONSOLIDATE, Active(BASE, number))
-    assert known.mastered == frozenset()
-    assert known.new == {taught.id}
+    assert situation_of(store, Mode.CONSOLIDATE, Active(BASE, number)).new == {taught.id}

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shammah.feedback.rehearsal import Earlier, mastered, sample
-from shammah.records import Verdict
-
-LEARNED, WRONG, WORSE = Verdict.LEARNED, Verdict.STILL_WRONG, Verdict.GOT_WORSE
+from shammah.feedback.rehearsal import Earlier, sample
 
 
 def earlier(
@@ -23,23 +19,6 @@ def earlier(
 def shares(examples: list[Earlier], draws: int = 400) -> Counter[int]:
     """How often each is the one that is drawn."""
     return Counter(sample(examples, 10, seed)[0] for seed in range(draws))
-
-
-@pytest.mark.parametrize(
-    ("newest_first", "expected"),
-    [
-        ([LEARNED, LEARNED, LEARNED], True),
-        ([LEARNED, LEARNED, LEARNED, WRONG], True),
-        ([LEARNED, LEARNED], False),
-        ([WRONG, LEARNED, LEARNED, LEARNED], False),
-        ([LEARNED, WORSE, LEARNED, LEARNED], False),
-        ([], False),
-    ],
-)
-def test_mastered_is_learned_three_versions_in_a_row(
-    newest_first: list[Verdict], expected: bool
-) -> None:
-    assert mastered(newest_first) is expected
 
 
 @given(

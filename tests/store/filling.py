@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from shammah.records import Example, ExampleStatus, Level, Message, Mode, Turn, Version
 from shammah.store.database import Store
 
 BASE = "smollm2"
+
+#: Of a home that has been used for years.
+TURNS = 100_000
+EXAMPLES = 10_000
+SESSIONS = 1_000
+THINGS = ("port", "door", "lamp", "roof")
 
 
 @dataclass
@@ -61,6 +67,16 @@ class Filler:
         )
         return example
 
+    def years(self) -> list[Example]:
+        """What years of use leave behind; the ready examples."""
+        turn, store = self.turn("turn"), self.store
+        with store.transaction():
+            sessions = [store.sessions.add().id for _ in range(SESSIONS)]
+            for number in range(TURNS):
+                said = replace(turn, id=f"turn-{number}", answer=f"Answer {number}.")
+                store.record_turn(said, sessions[number % SESSIONS])
+            return [add_example(store, f"turn-{number}") for number in range(EXAMPLES)]
+
     def version(self, *examples: Example) -> Version:
         """A job that taught the examples and was promoted."""
         version = self.candidate()
@@ -83,3 +99,20 @@ class Filler:
             manifest={"seed": 0},
             report={"learned": 1},
         )
+
+
+def add_example(store: Store, turn_id: str) -> Example:
+    """A ready one, on a turn of `Filler.years`."""
+    number = int(turn_id.removeprefix("turn-"))
+    _, example = store.record_feedback(
+        turn_id,
+        Level.MEDIUM,
+        3,
+        "wrong",
+        "Port 7443.",
+        messages=[Message(role="user", content=f"Which {THINGS[number % 4]} has part{number}?")],
+        status=ExampleStatus.READY,
+        target="Port 7443.",
+        rejected="Port 80.",
+    )
+    return example

@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from time import perf_counter
 
 import pytest
 
-from shammah.records import Active, Example, ExampleStatus, Level, Message
+from shammah.records import Active, ExampleStatus
 from shammah.store.database import Store
-from tests.store.filling import BASE, Filler
-
-TURNS = 100_000
-EXAMPLES = 10_000
-SESSIONS = 1_000
-THINGS = ("port", "door", "lamp", "roof")
+from tests.store.filling import BASE, SESSIONS, Filler, add_example
 
 
 @pytest.fixture
 def old_store(store: Store, fill: Filler) -> Store:
-    turn = fill.turn("turn")
-    with store.transaction():
-        sessions = [store.sessions.add().id for _ in range(SESSIONS)]
-        for number in range(TURNS):
-            said = replace(turn, id=f"turn-{number}", answer=f"Answer {number}.")
-            store.record_turn(said, sessions[number % SESSIONS])
-        examples = [add_example(store, f"turn-{number}") for number in range(EXAMPLES)]
+    examples = fill.years()
     fill.version(*examples)
     add_example(store, "turn-50000")
     store.examples.set_status(examples[0].id, ExampleStatus.FORGOTTEN)
     store.twins.add((one.id, one.id + 1) for one in examples[1:50])
     return store
-
-
-def add_example(store: Store, turn_id: str) -> Example:
-    number = int(turn_id.removeprefix("turn-"))
-    _, example = store.record_feedback(
-        turn_id,
-        Level.MEDIUM,
-        3,
-        "wrong",
-        "Port 7443.",
-        messages=[Message(role="user", content=f"Which {THINGS[number % 4]} has part{number}?")],
-        status=ExampleStatus.READY,
-        target="Port 7443.",
-        rejected="Port 80.",
-    )
-    return example
 
 
 def best_milliseconds(act: Callable[[], object]) -> float:
