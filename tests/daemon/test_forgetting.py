@@ -11,6 +11,7 @@ from shammah.client import Client
 from shammah.errors import Conflict, NotFound
 from shammah.paths import Paths
 from shammah.protocol import JobView
+from shammah.publish import ADAPTER_FOLDER, TENSORS_FILE
 from shammah.records import Cause, ExampleStatus, JobState, Level
 from tests.asking import answered, answers, assistant, user
 from tests.conftest import StartDaemon
@@ -84,7 +85,7 @@ def files_with_marks(paths: Paths) -> list[Path]:
 
 
 def adapter_bytes(paths: Paths, version: int) -> bytes:
-    return (paths.version(version) / "adapter" / "adapter_model.safetensors").read_bytes()
+    return (paths.version(version) / ADAPTER_FOLDER / TENSORS_FILE).read_bytes()
 
 
 def test_no_byte_of_a_forgotten_example_stays_and_the_model_is_one_that_never_knew_it(

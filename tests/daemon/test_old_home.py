@@ -1,4 +1,4 @@
-"""A daemon in a home that has been used for years starts and answers as in a new one."""
+"""A daemon in a home that has been used for years: how fast it starts and answers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shammah.records import Level
 from shammah.store.database import Store
 from tests.running import ALONE, TINY, Daemon, furnish, home_in, running
 from tests.store.filling import EXAMPLES, Filler
+from tests.timing import best_milliseconds
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300, func_only=True)]
 
@@ -37,19 +38,9 @@ def old_home(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Ite
         yield daemon
 
 
-def best_milliseconds(act: Callable[[], object]) -> float:
-    """Of ten runs: what the call costs, not what else the machine was doing."""
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        act()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1000
-
-
 def test_a_call_that_does_not_look_at_everything_takes_under_50_ms(old_home: Daemon) -> None:
     with old_home.client as client:
-        taken = {name: best_milliseconds(act) for name, act in calls(client).items()}
+        taken = {name: best_milliseconds(act, runs=10) for name, act in calls(client).items()}
     print("\n", {name: round(ms, 1) for name, ms in taken.items()})
     slow = {name: ms for name, ms in taken.items() if ms >= CALL_MILLISECONDS}
     assert slow.keys() <= LOOKS_AT_ALL, slow

@@ -270,7 +270,11 @@ def test_a_file_becomes_a_lesson_whose_version_answers(sdk: OpenAI, client: Clie
     queued = sdk.fine_tuning.jobs.create(
         model="shammah", training_file=first, seed=0, suffix="mine", metadata={"for": "the loft"}
     )
-    assert queued.status in ("queued", "validating_files")  # it may have begun by the answer
+    assert queued.status in (
+        "queued",
+        "validating_files",
+        "running",
+    )  # it may have begun
     assert (queued.training_file, queued.model) == (first, "shammah")
     assert (queued.fine_tuned_model, queued.trained_tokens, queued.error) == (None, None, None)
     assert (queued.hyperparameters.n_epochs, queued.seed) == ("auto", 0)

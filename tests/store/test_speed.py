@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
 
 import pytest
 
 from shammah.records import Active, ExampleStatus
 from shammah.store.database import Store
 from tests.store.filling import BASE, SESSIONS, Filler, add_example
+from tests.timing import best_milliseconds
 
 
 @pytest.fixture
@@ -20,16 +20,6 @@ def old_store(store: Store, fill: Filler) -> Store:
     store.examples.set_status(examples[0].id, ExampleStatus.FORGOTTEN)
     store.twins.add((one.id, one.id + 1) for one in examples[1:50])
     return store
-
-
-def best_milliseconds(act: Callable[[], object]) -> float:
-    """Of 100 runs: what the call costs, not what else the machine was doing."""
-    times = []
-    for _ in range(100):
-        start = perf_counter()
-        act()
-        times.append(perf_counter() - start)
-    return min(times) * 1000
 
 
 def test_every_call_of_a_chat_takes_under_5_ms_and_the_count_of_waiting_10(
@@ -58,7 +48,7 @@ def test_every_call_of_a_chat_takes_under_5_ms_and_the_count_of_waiting_10(
         "search": lambda: store.sessions.search("70007"),
         "verdict": lambda: store.verdicts.newest(9000),
     }
-    taken = {name: best_milliseconds(act) for name, act in calls.items()}
+    taken = {name: best_milliseconds(act, runs=100) for name, act in calls.items()}
     looks_at_every_example = taken.pop("count of waiting")
     assert {name: ms for name, ms in taken.items() if ms >= 5} == {}
     assert looks_at_every_example < 10
