@@ -33,6 +33,7 @@ from shammah.protocol import (
     DeletedSession,
     Draft,
     ErrorResponse,
+    ExampleList,
     ExampleView,
     ExportEvent,
     ExportRequest,
@@ -176,8 +177,21 @@ class Client:
         return self._call(Draft, "POST", f"/api/examples/{example_id}/draft")
 
     def examples(self, status: ExampleStatus | None = None) -> list[ExampleView]:
-        """Newest first; forgotten ones only when asked for."""
-        return self._list(ExampleView, "/api/examples", {"status": status} if status else {})
+        """All of them, newest first; forgotten ones only when asked for."""
+        page = self.page_of_examples(status)
+        found = page.data
+        while page.has_more:
+            page = self.page_of_examples(status, before=found[-1].id)
+            found += page.data
+        return found
+
+    def page_of_examples(
+        self, status: ExampleStatus | None = None, before: int | None = None
+    ) -> ExampleList:
+        """As many of them as the daemon gives at once, those with a smaller id than `before`."""
+        asked = {"status": status, "before": before}
+        query = {name: value for name, value in asked.items() if value is not None}
+        return self._call(ExampleList, "GET", "/api/examples", query=query)
 
     def example(self, example_id: int) -> ExampleView:
         return self._call(ExampleView, "GET", f"/api/examples/{example_id}")
@@ -489,8 +503,9 @@ class Client:
         method: str,
         path: str,
         body: BaseModel | dict[str, Any] | None = None,
+        query: dict[str, Any] | None = None,
     ) -> Model:
-        return model.model_validate_json(self._request(method, path, body).content)
+        return model.model_validate_json(self._request(method, path, body, query).content)
 
     def _list(
         self, model: type[Model], path: str, query: dict[str, Any] | None = None

@@ -87,7 +87,7 @@ class LearningConfig(Section):
         "quick", description="how a lesson at the threshold trains; the first one consolidates"
     )
     quick_sample_tokens: int = Field(
-        1500, ge=0, description="tokens of earlier examples that a quick lesson trains on again"
+        3600, ge=0, description="tokens of earlier examples that a quick lesson repeats, in all"
     )
     auto_rollback: bool = Field(
         False, description="take a version back that does worse than it should; else it is proposed"

@@ -137,6 +137,11 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
 }
 
 
+def least_rows(training: TrainingConfig) -> int:
+    """Example rows of the shortest lesson."""
+    return training.min_steps * training.batch_rows
+
+
 def resolved(
     training: TrainingConfig, preset: Preset = "standard", options: Mapping[str, Any] | None = None
 ) -> TrainingConfig:

@@ -157,6 +157,11 @@ class ExampleView(BaseModel):
     verdict: Verdict | None = None  # of the newest gate that judged it
 
 
+class ExampleList(BaseModel):
+    data: list[ExampleView]
+    has_more: bool = False
+
+
 class ImportRequest(BaseModel):
     """POST /api/examples/import: a file of examples, one JSON object a line."""
 

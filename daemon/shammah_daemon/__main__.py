@@ -198,8 +198,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
     systemd = Systemd(serving, os.environ)
     notices = Notices(config.notify)
     joblog.observers += [systemd.job_changed, notices.job_changed]
-    inbox = Inbox(database)
-    importing = Importing(config.learning, database, serving, inbox, learning)
+    importing = Importing(config.learning, database, serving, learning)
 
     def role(pid: int) -> str | None:
         if pid == serving.status().pid:
@@ -221,7 +220,7 @@ def build(paths: Paths, config: Config, store: Store) -> Services:
         stages=stages,
         chat=chat,
         learning=learning,
-        inbox=inbox,
+        inbox=Inbox(database),
         importing=importing,
         tuning=FineTuning(paths, config.training, database, importing, supervisor),
         forgetting=Forgetting(paths, database, serving, models, supervisor, bases, unlearned, chat),

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shammah.config import Config
-from shammah.feedback.rehearsal import Earlier, sample
+from shammah.feedback.rehearsal import Earlier, extent, sample
+from shammah.options import TrainingConfig, least_rows
 from shammah.records import Active, Example, Mode, Verdict
 from shammah.store.database import Store
 
@@ -40,7 +41,8 @@ class Choice:
 
     trained: frozenset[int]
     judged: frozenset[int]
-    reviewed: frozenset[int]  # known to the adapter that is gone on from: once an epoch keeps them
+    # How often in the lesson those are seen that the adapter which is gone on from knows.
+    reviews: Mapping[int, int] = field(default_factory=dict)
 
 
 def start_of(store: Store, mode: Mode, active: Active) -> Start | None:
@@ -77,7 +79,13 @@ def situation_of(store: Store, mode: Mode, active: Active) -> Situation:
     )
 
 
-def choose(situation: Situation, tokens: Mapping[int, int], config: Config, seed: int) -> Choice:
+def choose(
+    situation: Situation,
+    tokens: Mapping[int, int],
+    config: Config,
+    training: TrainingConfig,
+    seed: int,
+) -> Choice:
     """All examples from the pristine base; from an adapter the new ones and samples of the others.
 
     The pristine base knows none of them, however often former versions had learned them: all are
@@ -85,19 +93,48 @@ def choose(situation: Situation, tokens: Mapping[int, int], config: Config, seed
 
     Args:
         tokens: of each example's question and target, where there is a start.
+        training: of this lesson.
     """
     everything = frozenset(example.id for example in situation.examples)
     if situation.start is None:
-        return Choice(everything, everything, reviewed=frozenset())
-    again = sample(_earlier(situation, tokens), config.learning.quick_sample_tokens, seed)
+        return Choice(everything, everything)
+    earlier = _earlier(situation, tokens)
+    budget = config.learning.quick_sample_tokens
+    wrong = sample([example for example in earlier if example.wrong], budget, seed)
+    learned = (situation.new & everything).union(wrong)
+    reviews = _reviews(
+        [example for example in earlier if not example.wrong],
+        budget - sum(tokens[number] for number in wrong),
+        len(learned),
+        config.learning.repeats,
+        training,
+        seed,
+    )
     one_each = dict.fromkeys(everything, 1)
     asked = sample(_earlier(situation, one_each), config.gate.quick_earlier, seed)
-    new = situation.new & everything
     return Choice(
-        trained=new.union(again),
-        judged=new.union(asked),
-        reviewed=frozenset(again) - situation.wrong,
+        trained=learned.union(reviews),
+        judged=(situation.new & everything).union(asked),
+        reviews=reviews,
     )
+
+
+def _reviews(
+    known: Sequence[Earlier],
+    budget: int,
+    learned: int,
+    repeats: int,
+    training: TrainingConfig,
+    seed: int,
+) -> Mapping[int, int]:
+    """How often each is seen: within so many tokens, or as often as fills a short lesson, and no
+    more often than what is learned."""
+    if not known or not budget:
+        return {}
+    cost = sum(example.cost for example in known) / len(known)
+    slots, places = learned * repeats, len(known) * repeats
+    epochs, count = extent(slots, places, int(budget / cost), training.epochs, least_rows(training))
+    return sample(known, max(budget, round(count * cost)), seed, most=epochs * repeats)
 
 
 def _earlier(situation: Situation, costs: Mapping[int, int]) -> list[Earlier]:

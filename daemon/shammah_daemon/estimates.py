@@ -20,7 +20,7 @@ from shammah.errors import ShammahError
 from shammah.options import Manner, TrainingConfig, resolved
 from shammah.paths import Paths
 from shammah.protocol import EstimateView, PlanLine, PlanView
-from shammah.records import WORKING_STATES, Example, Job, JobEvent, JobState, Mode
+from shammah.records import WORKING_STATES, Job, JobEvent, JobState, Mode
 from shammah.store.database import Store
 from shammah.training.planning import Plan
 from shammah_daemon.database import Database
@@ -81,7 +81,7 @@ class Estimates:
         Raises:
             NotFound: there is no such base.
         """
-        examples, new, jobs = await self._database.run(_situation)
+        (examples, characters), new, jobs = await self._database.run(_situation)
         if not examples:
             return None
         conditions = self._conditions
@@ -92,8 +92,8 @@ class Estimates:
             shape=await asyncio.to_thread(conditions.shape, base),
             plan=found,
             disk_bytes=wanted.disk_bytes,
-            tokens=tokens_of(examples, new, mode, learning, training),
-            examples=len(examples),
+            tokens=tokens_of(examples, characters, new, mode, learning, training),
+            examples=examples,
             pace=next((pace for pace in paces if pace), None),
             machine=self._config.machine,
         )
@@ -158,9 +158,9 @@ def seconds_by_state(events: Sequence[JobEvent], end: str | None) -> dict[JobSta
     return spent
 
 
-def _situation(store: Store) -> tuple[list[Example], int, list[Job]]:
-    """Ready examples, how many of them wait, and the newest jobs."""
-    return store.examples.ready(), waiting_count(store), store.jobs.list(PACE_JOBS)
+def _situation(store: Store) -> tuple[tuple[int, int], int, list[Job]]:
+    """Ready examples and their characters, how many of them wait, and the newest jobs."""
+    return store.examples.amount(), waiting_count(store), store.jobs.list(PACE_JOBS)
 
 
 def _result(path: Path) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from shammah.protocol import ImportReceipt, RefusedLine
 from shammah.records import Example, ExampleStatus, Job
 from shammah.wording import count
 from shammah_daemon.database import Database
-from shammah_daemon.inbox import Inbox
 from shammah_daemon.learning import Learning, fresh_count, guarded
 from shammah_daemon.serving import Lease, Serving
+from shammah_daemon.twins import compare
 
 #: More at once would hold up the database's thread.
 MAX_LINES = 10_000
@@ -59,13 +59,11 @@ class Importing:
         config: LearningConfig,
         database: Database,
         serving: Serving,
-        inbox: Inbox,
         learning: Learning,
     ) -> None:
         self._config = config
         self._database = database
         self._serving = serving
-        self._inbox = inbox
         self._learning = learning
 
     async def add(self, text: str, source: str) -> ImportReceipt:
@@ -112,7 +110,7 @@ class Importing:
     async def follow_up(self, added: Added) -> None:
         """Show in the inbox which of the new examples ask what another asks."""
         if added.new:
-            await self._inbox.compare()
+            await compare(self._database)
 
     def _parse(self, lines: Mapping[int, bytes], source: str) -> Read:
         examples: dict[int, Example] = {}

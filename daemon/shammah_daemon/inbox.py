@@ -5,18 +5,16 @@ Drafts, likely secrets, and examples that ask the same. Knows no HTTP.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass
 
 from shammah.errors import Conflict, UsageError
 from shammah.feedback.secrets import secrets_in
-from shammah.feedback.twins import all_twins, asked
 from shammah.protocol import InboxKind
 from shammah.records import Example, ExampleStatus
 from shammah.store.database import Store
 from shammah_daemon.database import Database
-from shammah_daemon.learning import same_target
+from shammah_daemon.twins import compare, same_target
 
 
 @dataclass(frozen=True)
@@ -41,17 +39,9 @@ class Inbox:
         self._database = database
 
     async def look(self) -> list[Waiting]:
-        """Everything that waits; compares all ready examples with each other first."""
-        await self.compare()
+        """Everything that waits."""
+        await compare(self._database)
         return await self._database.run(waiting)
-
-    async def compare(self) -> None:
-        """Find the ready examples that ask the same."""
-        questions = await self._database.run(lambda store: store.examples.questions())
-        pairs = await asyncio.to_thread(
-            lambda: all_twins(asked(number, messages) for number, messages in questions.items())
-        )
-        await self._database.run(lambda store: store.twins.add(pairs))
 
     async def settle(self, first_id: int, second_id: int, holds_id: int | None) -> None:
         """Which of two examples holds; None where both do.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -16,7 +16,6 @@ from shammah.feedback.drafts import choose, draft_messages
 from shammah.feedback.levels import weight_of
 from shammah.feedback.secrets import secrets_in
 from shammah.feedback.targets import resolve, retarget
-from shammah.feedback.twins import asked, say_the_same, twins_of
 from shammah.protocol import Draft, FeedbackReceipt, FeedbackRequest, FixRequest
 from shammah.records import (
     Active,
@@ -38,6 +37,7 @@ from shammah_daemon.chat import prompt_tokens
 from shammah_daemon.database import Database
 from shammah_daemon.schedule.nights import worth_a_night
 from shammah_daemon.serving import Serving
+from shammah_daemon.twins import compare, same_target
 
 log = structlog.get_logger()
 
@@ -261,12 +261,13 @@ class Learning:
         )
 
     async def _find_twins(self, example: Example) -> list[Example]:
-        """Other ready examples that ask the same, recorded for the inbox."""
+        """Other ready examples that ask the same: they are in the inbox now."""
         if example.status is not ExampleStatus.READY:
             return []
-        questions = await self._database.run(lambda store: store.examples.questions())
-        ids = await asyncio.to_thread(_twins, example, questions)
-        return await self._database.run(lambda store: _record_twins(store, example, ids))
+        await compare(self._database)
+        return await self._database.run(
+            lambda store: [store.examples.get(one) for one in store.twins.open_of(example.id)]
+        )
 
 
 def receipt_message(
@@ -321,10 +322,6 @@ def inbox_message(example: Example, secrets: Sequence[str], twins: Sequence[Exam
 def guarded(status: ExampleStatus, secrets: Sequence[str]) -> ExampleStatus:
     """What may hold a secret is not ready before the user has said so."""
     return ExampleStatus.HELD if status is ExampleStatus.READY and secrets else status
-
-
-def same_target(one: Example, other: Example) -> bool:
-    return say_the_same(one.target or "", other.target or "")
 
 
 def waiting_count(store: Store) -> int:
@@ -396,15 +393,3 @@ def _allow(store: Store, example_id: int) -> Example:
             hint="'shammah examples review' shows what waits",
         )
     return store.examples.set_status(example_id, ExampleStatus.READY)
-
-
-def _twins(example: Example, questions: Mapping[int, list[Message]]) -> list[int]:
-    others = (asked(number, messages) for number, messages in questions.items())
-    return twins_of(asked(example.id, example.messages), others)
-
-
-def _record_twins(store: Store, example: Example, ids: Sequence[int]) -> list[Example]:
-    store.twins.add((example.id, other) for other in ids)
-    waiting = [pair for pair in store.twins.open() if example.id in pair]
-    others = {other for pair in waiting for other in pair if other != example.id}
-    return [store.examples.get(number) for number in sorted(others)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 
 import structlog
 
@@ -16,7 +16,6 @@ from shammah.records import (
     Active,
     Base,
     Cause,
-    Example,
     Job,
     JobState,
     Mode,
@@ -359,21 +358,21 @@ class Supervisor:
         )
         await uninterrupted(self._joblog.ended(done))
 
-    def _teaches(self, job: Job, ready: Sequence[Example]) -> bool:
+    def _teaches(self, job: Job, ready: Set[str]) -> bool:
         """Whether an unfinished job teaches what is ready: it has not chosen yet, or chose that."""
         file = self._paths.job(job.id) / "job.json"
         if not file.exists():
             return True
         chosen = {example["content_hash"] for example in JobSpec.load(file).examples}
-        return {example.content_hash for example in ready} == chosen
+        return ready == chosen
 
 
-def _situation(store: Store) -> tuple[Active, list[Example], list[Job]]:
-    """Active version, ready examples, unfinished jobs."""
+def _situation(store: Store) -> tuple[Active, set[str], list[Job]]:
+    """Active version, content hashes of the ready examples, unfinished jobs."""
     active = store.pointer.active()
     if active is None:
         raise Conflict("no model is set up", hint="add one with 'shammah model add PATH.gguf'")
-    return active, store.examples.ready(), store.jobs.unfinished()
+    return active, store.examples.hashes(), store.jobs.unfinished()
 
 
 def _create(store: Store, active: Active, mode: Mode, cause: Cause, manner: Manner) -> Job:

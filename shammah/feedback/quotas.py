@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
@@ -36,25 +37,40 @@ def quotas(weights: Sequence[int], slots: int) -> list[int]:
     return shares
 
 
-def with_reviews(weights: Sequence[int], reviewed: Sequence[bool], repeats: int) -> list[int]:
-    """Quotas of `repeats` on average for what is learned, and of one for what is only reviewed."""
-    learning = [weight for weight, kept in zip(weights, reviewed, strict=True) if not kept]
+def with_reviews(
+    weights: Sequence[int], reviews: Sequence[int], repeats: int, epochs: int
+) -> list[list[int]]:
+    """The quotas of each epoch: `repeats` on average for what is learned, in every epoch; the
+    reviews of what is known already are spread over the epochs.
+
+    Args:
+        reviews: how often in the whole lesson; 0 for what is learned.
+    """
+    learning = [weight for weight, kept in zip(weights, reviews, strict=True) if not kept]
     full = iter(quotas(learning, len(learning) * repeats))
-    return [1 if kept else next(full) for kept in reviewed]
+    learned = [0 if kept else next(full) for kept in reviews]
+    result = [list(learned) for _ in range(epochs)]
+    for example, count in enumerate(reviews):
+        # One begins where another ends, so that no epoch has many more of them than the next.
+        first = example / len(reviews)
+        for number in range(count):
+            result[int((number + first) * epochs / count)][example] += 1
+    return result
 
 
-def schedule(
-    quotas: Sequence[int], epochs: int, phrasing_count: int, seed: int
-) -> list[list[Visit]]:
+def schedule(quotas: Sequence[Sequence[int]], phrasing_count: int, seed: int) -> list[list[Visit]]:
     """The visits of each epoch, in order.
+
+    Args:
+        quotas: for each epoch, how often it visits each example.
 
     An example begins with phrasing 0, and each further visit, also in the next epoch, takes the
     next phrasing, so that repeats are not copies and all phrasings get used. Its visits are
     spread over the epoch, and next to each other only where nothing else could come between.
     """
     random = Random(seed)
-    order = [_apart(_spread(quotas, random), random) for _ in range(epochs)]
-    visited = [0] * len(quotas)
+    order = [_apart(_spread(epoch, random), random) for epoch in quotas]
+    visited: Counter[int] = Counter()
     result: list[list[Visit]] = []
     for epoch in order:
         visits: list[Visit] = []

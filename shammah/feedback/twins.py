@@ -11,6 +11,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
 
 from rapidfuzz import fuzz, process
 
@@ -39,6 +41,16 @@ class Asked:
     words: tuple[str, ...]
 
 
+class Key(NamedTuple):
+    """What two questions that ask the same have in common, and where they may differ.
+
+    Twins have a `rest` in common, and under it the same word or two spellings of one.
+    """
+
+    rest: int  # 64 bits of a hash, signed
+    word: str  # the one that is left out of the rest; empty: none is
+
+
 def asked(example_id: int, messages: Sequence[Message]) -> Asked:
     """The question of `messages`, which end with it."""
     *before, question = messages
@@ -47,6 +59,32 @@ def asked(example_id: int, messages: Sequence[Message]) -> Asked:
         context=tuple((message["role"], message["content"].strip()) for message in before),
         words=_words(question["content"]),
     )
+
+
+def keys(question: Asked) -> list[Key]:
+    """The first one is of all words, the others leave out each word that may be spelled otherwise.
+
+    They are stored (`store/twins.py`): where another rule is to hold, a migration compares anew.
+    """
+    context, words = question.context, question.words
+    return [
+        Key(_hash(context, words), ""),
+        *(
+            Key(_hash(context, (index, words[:index], words[index + 1 :])), word)
+            for index, word in enumerate(words)
+            if _may_be_respelled(word)
+        ),
+    ]
+
+
+def spellings(word: str, others: Iterable[str]) -> list[str]:
+    """Those of the other words that are `word`, spelled otherwise."""
+    if not _may_be_respelled(word):
+        return []
+    found = process.extract(
+        word, list(others), scorer=fuzz.ratio, score_cutoff=SAME_WORD, limit=None
+    )
+    return [other for other, _, _ in found if other != word and _may_be_respelled(other)]
 
 
 def twins_of(one: Asked, others: Iterable[Asked]) -> list[int]:
@@ -64,22 +102,17 @@ def all_twins(questions: Iterable[Asked]) -> list[tuple[int, int]]:
     Of many that ask in the very same words, each is paired with the next one only: what holds of
     those two is compared with the third then.
     """
-    in_same_words = defaultdict(list)
-    in_all_words_but_one: defaultdict[tuple[object, ...], defaultdict[str, list[int]]] = (
-        defaultdict(lambda: defaultdict(list))
-    )
+    by_rest: defaultdict[int, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for question in sorted(questions, key=lambda question: question.example_id):
-        in_same_words[question.context, question.words].append(question.example_id)
-    for (context, words), ids in in_same_words.items():
-        for index, word in enumerate(words):
-            if _may_be_respelled(word):
-                rest = (context, index, words[:index], words[index + 1 :])
-                in_all_words_but_one[rest][word].append(ids[0])
-    pairs = {pair for ids in in_same_words.values() for pair in itertools.pairwise(ids)}
-    for by_word in in_all_words_but_one.values():
-        for one, other in _respelled(list(by_word)):
-            first, second = sorted((by_word[one][0], by_word[other][0]))
-            pairs.add((first, second))
+        for rest, word in keys(question):
+            by_rest[rest][word].append(question.example_id)
+    pairs: set[tuple[int, int]] = set()
+    for by_word in by_rest.values():
+        pairs.update(itertools.pairwise(by_word.get("", [])))
+        for word in by_word:
+            for other in spellings(word, by_word):
+                first, second = sorted((by_word[word][0], by_word[other][0]))
+                pairs.add((first, second))
     return sorted(pairs)
 
 
@@ -107,9 +140,7 @@ def _ask_the_same(one: Asked, other: Asked) -> bool:
 
 
 def _is_respelled(one: str, other: str) -> bool:
-    return (
-        _may_be_respelled(one) and _may_be_respelled(other) and fuzz.ratio(one, other) >= SAME_WORD
-    )
+    return bool(spellings(one, [other]))
 
 
 def _may_be_respelled(word: str) -> bool:
@@ -117,13 +148,6 @@ def _may_be_respelled(word: str) -> bool:
     return word.isalpha() and len(word) >= SHORTEST
 
 
-def _respelled(words: list[str]) -> list[tuple[str, str]]:
-    """The pairs of `words` that are one word in two spellings."""
-    return [
-        (word, other)
-        for word in words
-        for other, _, _ in process.extract(
-            word, words, scorer=fuzz.ratio, score_cutoff=SAME_WORD, limit=None
-        )
-        if word < other
-    ]
+def _hash(context: tuple[tuple[str, str], ...], words: tuple[object, ...]) -> int:
+    digest = blake2b(repr((context, words)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

@@ -39,6 +39,9 @@ NEWEST_CHANGE = "SELECT coalesce(max(change), 0) AS number FROM examples"
 LISTED = (ExampleStatus.DRAFT, ExampleStatus.HELD, ExampleStatus.READY)
 
 
+#: Above every id.
+_NO_ID = 2**63 - 1
+
 #: How many examples that share words with a question are looked up, the best matches first: one
 #: that shares fewer than all of these does not ask the same.
 _LOOKED_UP = 200
@@ -144,6 +147,20 @@ class Examples:
         rows = self._connection.rows("SELECT * FROM examples WHERE status = 'ready' ORDER BY id")
         return [_example(row) for row in rows]
 
+    def amount(self) -> tuple[int, int]:
+        """How many are ready, and how many characters their questions and targets have together."""
+        row = self._connection.row(
+            "SELECT count(*) AS number, coalesce(sum(length(target) "
+            "+ length(json_extract(messages, '$[#-1].content'))), 0) AS characters "
+            "FROM examples WHERE status = 'ready'"
+        )
+        return (row["number"], row["characters"]) if row else (0, 0)
+
+    def hashes(self) -> set[str]:
+        """The content hashes of all that are ready."""
+        rows = self._connection.rows("SELECT content_hash FROM examples WHERE status = 'ready'")
+        return {row["content_hash"] for row in rows}
+
     def waiting(self, active: Active) -> list[Example]:
         """Ready examples whose present content the active version was not taught, oldest first."""
         rows = self._connection.rows(f"SELECT examples.* {_WAITING} ORDER BY id", active.version)
@@ -178,11 +195,6 @@ class Examples:
             *_NOT_READY,
         )
         return [_example(row) for row in rows]
-
-    def questions(self) -> dict[int, list[Message]]:
-        """What every ready example asks, by its id: messages that end with the question."""
-        rows = self._connection.rows("SELECT id, messages FROM examples WHERE status = 'ready'")
-        return {row["id"]: json.loads(row["messages"]) for row in rows}
 
     def unlearned(self, base: str, words: Collection[str], limit: int) -> list[Example]:
         """Ready examples that share a word's stem with `words`, the best matches first, without
@@ -225,13 +237,23 @@ class Examples:
             example = self.get(example_id)
             return self.save(replace(example, status=ExampleStatus.SUPERSEDED, superseded_by=by))
 
-    def list(self, status: ExampleStatus | None = None) -> list[Example]:
-        """Newest first; those that will never be taught only when asked for."""
+    def list(
+        self, status: ExampleStatus | None = None, before: int | None = None, limit: int = -1
+    ) -> list[Example]:
+        """Newest first; those that will never be taught only when asked for.
+
+        Args:
+            before: only those with a smaller id.
+            limit: so many at most; below 0 all.
+        """
         wanted = [status] if status else LISTED
         places = ", ".join("?" * len(wanted))
         rows = self._connection.rows(
-            f"SELECT * FROM examples WHERE status IN ({places}) ORDER BY id DESC",
+            f"SELECT * FROM examples WHERE status IN ({places}) AND id < ? "
+            "ORDER BY id DESC LIMIT ?",
             *(one.value for one in wanted),
+            _NO_ID if before is None else before,
+            limit,
         )
         return [_example(row) for row in rows]
 

@@ -527,6 +527,87 @@ def add_job_estimate(db: Database) -> None:
     db.execute("ALTER TABLE jobs ADD COLUMN took TEXT")
 
 
+def index_what_is_asked(db: Database) -> None:
+    """What every ready example is compared with others by (`feedback.twins.keys`), and which are
+    still to be compared.
+
+    The keys of one that changes go at once. Those that are in the same words are compared again
+    then: what was between two of them may have gone.
+    """
+    db.execute(
+        """
+        CREATE TABLE asked (
+            rest INTEGER NOT NULL,
+            word TEXT NOT NULL,
+            example_id INTEGER NOT NULL REFERENCES examples (id) ON DELETE CASCADE,
+            PRIMARY KEY (rest, word, example_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute("CREATE INDEX asked_by_example ON asked (example_id)")
+    db.execute("CREATE INDEX twins_by_second ON twins (second_id)")
+    db.execute(
+        """
+        CREATE TABLE uncompared (
+            example_id INTEGER PRIMARY KEY REFERENCES examples (id) ON DELETE CASCADE
+        ) STRICT
+        """
+    )
+    db.execute("INSERT INTO uncompared SELECT id FROM examples WHERE status = 'ready'")
+    note = "INSERT INTO uncompared SELECT new.id WHERE new.status = 'ready' ON CONFLICT DO NOTHING;"
+    db.execute(f"CREATE TRIGGER example_uncompared AFTER INSERT ON examples BEGIN {note} END")
+    db.execute(
+        "CREATE TRIGGER example_outdated AFTER UPDATE OF messages, status ON examples "
+        "WHEN old.messages IS NOT new.messages OR old.status IS NOT new.status "
+        f"BEGIN DELETE FROM asked WHERE example_id = new.id; {note} END"
+    )
+    db.execute(
+        "CREATE TRIGGER neighbours_uncompared AFTER DELETE ON asked WHEN old.word = '' "
+        "BEGIN INSERT INTO uncompared SELECT example_id FROM asked "
+        "WHERE rest = old.rest AND word = '' ON CONFLICT DO NOTHING; END"
+    )
+
+
+def number_turns_of_sessions(db: Database) -> None:
+    """A session's turns by their number, only those kept that say something, and how many they are:
+    a list of all sessions reads no turn but the first and the last of each."""
+    db.execute(
+        """
+        CREATE TABLE numbered_turns (
+            session_id INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+            sequence INTEGER NOT NULL REFERENCES turns (sequence) ON DELETE CASCADE,
+            kept INTEGER NOT NULL,
+            PRIMARY KEY (session_id, sequence)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute(
+        "INSERT INTO numbered_turns SELECT session_id, sequence, kept AND answer <> '' "
+        "FROM session_turns JOIN turns ON turns.id = turn_id"
+    )
+    db.execute("DROP TABLE session_turns")
+    db.execute("ALTER TABLE numbered_turns RENAME TO session_turns")
+    db.execute("CREATE INDEX sessions_by_turn ON session_turns (sequence)")
+    db.execute(
+        "CREATE TRIGGER turn_silenced AFTER UPDATE OF answer ON turns WHEN new.answer = '' BEGIN "
+        "UPDATE session_turns SET kept = 0 WHERE sequence = new.sequence; END"
+    )
+    db.execute("ALTER TABLE sessions ADD COLUMN exchanges INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE sessions ADD COLUMN first INTEGER")
+    db.execute("ALTER TABLE sessions ADD COLUMN last INTEGER")
+    count = (
+        "UPDATE sessions SET (exchanges, first, last) = "
+        "(SELECT count(*), min(sequence), max(sequence) FROM session_turns "
+        "WHERE session_id = sessions.id AND kept)"
+    )
+    db.execute(count)
+    for event, row in (("INSERT", "new"), ("UPDATE", "new"), ("DELETE", "old")):
+        db.execute(
+            f"CREATE TRIGGER session_counted_after_{event.lower()} AFTER {event} ON session_turns "
+            f"BEGIN {count} WHERE id = {row}.session_id; END"
+        )
+
+
 #: In the order in which they are run. Add at the end; never edit, never remove.
 STEPS = (
     create_turns,
@@ -558,6 +639,8 @@ STEPS = (
     add_job_recipe,
     create_loaded_adapters,
     add_job_estimate,
+    index_what_is_asked,
+    number_turns_of_sessions,
 )
 
 

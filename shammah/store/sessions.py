@@ -15,29 +15,22 @@ from shammah.errors import NotFound
 from shammah.records import Message, Said, Session
 from shammah.store.connection import Connection
 
-#: Turns of a session that are its conversation: those that were taken back or asked again are
-#: kept for their feedback only, one that broke off at once or was forgotten says nothing. After a
+#: Turns of a session that are its conversation: those that were taken back or asked again stay
+#: for their feedback only, one that broke off at once or was forgotten says nothing. After a
 #: correction the conversation goes on from it.
 _SAID = """
     SELECT turns.*, CASE WHEN examples.status IN ('ready', 'held') THEN target END AS correction
-    FROM session_turns JOIN turns ON turns.id = session_turns.turn_id
+    FROM session_turns JOIN turns USING (sequence)
     LEFT JOIN examples ON examples.turn_id = turns.id AND examples.level <> 'good'
-    WHERE kept AND answer <> '' AND {which} ORDER BY sequence
+    WHERE kept AND {which} ORDER BY sequence
 """
 
-#: `WHERE found.id = ?` behind it reaches the inner tables: only that session's turns are read.
+#: Triggers keep count of what is in each.
 _SESSIONS = """
-    SELECT found.id, name, found.created_at, exchanges,
-    coalesce(newest.created_at, found.created_at) AS updated_at,
+    SELECT sessions.id, name, sessions.created_at, exchanges,
+    coalesce(newest.created_at, sessions.created_at) AS updated_at,
     coalesce(json_extract(oldest.messages, '$[#-1].content'), '') AS opening
-    FROM (
-        SELECT sessions.*, count(sequence) AS exchanges, min(sequence) AS first,
-        max(sequence) AS last
-        FROM sessions
-        LEFT JOIN session_turns ON session_id = sessions.id AND kept
-        LEFT JOIN turns ON turns.id = turn_id AND answer <> ''
-        GROUP BY sessions.id
-    ) AS found
+    FROM sessions
     LEFT JOIN turns AS oldest ON oldest.sequence = first
     LEFT JOIN turns AS newest ON newest.sequence = last
 """
@@ -59,7 +52,7 @@ class Sessions:
     def get(self, session_id: int) -> Session:
         """Raises NotFound."""
         self.require(session_id)
-        [row] = self._connection.rows(f"{_SESSIONS} WHERE found.id = ?", session_id)
+        [row] = self._connection.rows(f"{_SESSIONS} WHERE sessions.id = ?", session_id)
         return Session(**row)
 
     def knows(self, session_id: int) -> bool:
@@ -75,7 +68,7 @@ class Sessions:
     def list(self, limit: int = -1) -> list[Session]:
         """Those in which something was said, the newest first; all with a limit below 0."""
         rows = self._connection.rows(
-            f"{_SESSIONS} WHERE exchanges > 0 ORDER BY last DESC, found.id DESC LIMIT ?", limit
+            f"{_SESSIONS} WHERE exchanges > 0 ORDER BY last DESC, sessions.id DESC LIMIT ?", limit
         )
         return [Session(**row) for row in rows]
 
@@ -93,10 +86,10 @@ class Sessions:
             return []
         rows = self._connection.rows(
             """
-            SELECT session_id, turn_id FROM (
+            SELECT session_id, turns.id AS turn_id FROM (
                 SELECT rowid AS sequence, rank FROM said WHERE said MATCH ?
-            ) AS found JOIN turns USING (sequence) JOIN session_turns ON turn_id = turns.id
-            WHERE kept AND answer <> '' ORDER BY found.rank, sequence DESC
+            ) AS found JOIN turns USING (sequence) JOIN session_turns USING (sequence)
+            WHERE kept ORDER BY found.rank, sequence DESC
             """,
             query,
         )
@@ -104,31 +97,35 @@ class Sessions:
         for row in rows:
             best.setdefault(row["session_id"], row["turn_id"])
         shown = self._said(
-            "session_turns.turn_id IN (SELECT value FROM json_each(?))",
-            json.dumps(list(best.values())),
+            "turns.id IN (SELECT value FROM json_each(?))", json.dumps(list(best.values()))
         )
         by_id = {one.id: one for one in shown}
         return [(self.get(number), by_id[turn_id]) for number, turn_id in best.items()]
 
     def add_turn(self, session_id: int, turn_id: str) -> None:
-        """Both must exist."""
-        self._connection.insert(
-            "session_turns", {"session_id": session_id, "turn_id": turn_id, "kept": 1}
+        """Both must exist. A turn that says nothing is no part of the conversation."""
+        self._connection.execute(
+            "INSERT INTO session_turns (session_id, sequence, kept) "
+            "SELECT ?, sequence, answer <> '' FROM turns WHERE id = ?",
+            session_id,
+            turn_id,
         )
 
     def take_back(self, session_id: int, turn_id: str) -> None:
         """Take a turn out of the conversation. Raises NotFound where it is not in it."""
         with self._connection.transaction():
-            if not self._connection.row(
-                "SELECT 1 FROM session_turns WHERE session_id = ? AND turn_id = ?",
+            row = self._connection.row(
+                "SELECT sequence FROM session_turns JOIN turns USING (sequence) "
+                "WHERE session_id = ? AND turns.id = ?",
                 session_id,
                 turn_id,
-            ):
+            )
+            if row is None:
                 raise NotFound(f"no answer {turn_id!r} in session {session_id}")
             self._connection.execute(
-                "UPDATE session_turns SET kept = 0 WHERE session_id = ? AND turn_id = ?",
+                "UPDATE session_turns SET kept = 0 WHERE session_id = ? AND sequence = ?",
                 session_id,
-                turn_id,
+                row["sequence"],
             )
 
     def rename(self, session_id: int, name: str | None) -> Session:
@@ -162,8 +159,8 @@ class Sessions:
                 row["id"]
                 for row in self._turns(session_id)
                 if not self._connection.row(
-                    "SELECT 1 FROM session_turns WHERE turn_id = ? AND session_id <> ?",
-                    row["id"],
+                    "SELECT 1 FROM session_turns WHERE sequence = ? AND session_id <> ?",
+                    row["sequence"],
                     session_id,
                 )
             ]
@@ -175,7 +172,8 @@ class Sessions:
         """Ids of the examples that came of its turns and are not forgotten."""
         rows = self._connection.rows(
             """
-            SELECT examples.id FROM examples JOIN session_turns USING (turn_id)
+            SELECT examples.id FROM session_turns JOIN turns USING (sequence)
+            JOIN examples ON examples.turn_id = turns.id
             WHERE session_id = ? AND status <> 'forgotten' ORDER BY examples.id
             """,
             session_id,
@@ -206,7 +204,7 @@ class Sessions:
 
     def _turns(self, session_id: int) -> Sequence[dict[str, Any]]:
         return self._connection.rows(
-            "SELECT turns.* FROM session_turns JOIN turns ON turns.id = turn_id"
+            "SELECT turns.* FROM session_turns JOIN turns USING (sequence)"
             " WHERE session_id = ? ORDER BY sequence",
             session_id,
         )

@@ -1,10 +1,16 @@
-"""The table of twins: pairs of examples that ask the same. Knows no rule for what is the same."""
+"""The table of twins, pairs of examples that ask the same, and what they are found by.
+
+Triggers note which examples are to be compared: those that are new or have changed, and those in
+the same words as one that has changed. Knows no rule for what is the same.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from shammah.errors import NotFound
+from shammah.records import Message
 from shammah.store.connection import Connection
 
 #: Pairs of ready examples on which the user has not said a word.
@@ -15,6 +21,13 @@ _OPEN = """
     WHERE settled_at IS NULL
 """
 
+#: The nearest ones among those in the same words, one before and one after an example.
+_NEAREST = """
+    SELECT max(example_id) AS id FROM asked WHERE rest = ?1 AND word = '' AND example_id < ?2
+    UNION ALL
+    SELECT min(example_id) FROM asked WHERE rest = ?1 AND word = '' AND example_id > ?2
+"""
+
 
 class Twins:
     def __init__(self, connection: Connection) -> None:
@@ -22,19 +35,51 @@ class Twins:
 
     def add(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Record pairs of example ids; those that are known stay as they are."""
-        known = {
-            (row["first_id"], row["second_id"])
-            for row in self._connection.rows("SELECT first_id, second_id FROM twins")
-        }
         now = self._connection.now()
         with self._connection.transaction():
-            self._connection.insert_all(
-                "twins",
-                [
-                    {"first_id": first, "second_id": second, "found_at": now}
-                    for first, second in sorted({_ordered(pair) for pair in pairs} - known)
-                ],
-            )
+            for first, second in sorted({_ordered(pair) for pair in pairs}):
+                self._connection.execute(
+                    "INSERT INTO twins (first_id, second_id, found_at) VALUES (?, ?, ?) "
+                    "ON CONFLICT DO NOTHING",
+                    first,
+                    second,
+                    now,
+                )
+
+    def uncompared(self, limit: int) -> dict[int, list[Message]]:
+        """Ready examples that are still to be compared: messages, which end with the question."""
+        rows = self._connection.rows(
+            "SELECT id, messages FROM uncompared JOIN examples ON id = example_id "
+            "WHERE status = 'ready' ORDER BY id LIMIT ?",
+            limit,
+        )
+        return {row["id"]: json.loads(row["messages"]) for row in rows}
+
+    def index(self, example_id: int, keys: Iterable[tuple[int, str]]) -> None:
+        """Let the example be found by its keys, each a rest and a word; it is compared now."""
+        with self._connection.transaction():
+            for rest, word in keys:
+                self._connection.execute(
+                    "INSERT INTO asked (rest, word, example_id) VALUES (?, ?, ?) "
+                    "ON CONFLICT DO NOTHING",
+                    rest,
+                    word,
+                    example_id,
+                )
+            self._connection.execute("DELETE FROM uncompared WHERE example_id = ?", example_id)
+
+    def nearest(self, example_id: int, rest: int) -> list[int]:
+        """Of those that have all their words in common with the example, the one before it and the
+        one after it."""
+        rows = self._connection.rows(_NEAREST, rest, example_id)
+        return [row["id"] for row in rows if row["id"] is not None]
+
+    def words(self, rest: int) -> dict[str, int]:
+        """The words that complete the rest, each with the first example that has it."""
+        rows = self._connection.rows(
+            "SELECT word, min(example_id) AS first FROM asked WHERE rest = ? GROUP BY word", rest
+        )
+        return {row["word"]: row["first"] for row in rows}
 
     def open(self) -> list[tuple[int, int]]:
         """Pairs that wait for the user's word, oldest first; both examples are ready."""
@@ -42,6 +87,15 @@ class Twins:
             f"SELECT first_id, second_id {_OPEN} ORDER BY found_at, first_id, second_id"
         )
         return [(row["first_id"], row["second_id"]) for row in rows]
+
+    def open_of(self, example_id: int) -> list[int]:
+        """The other examples of the pairs with this one that wait for the user's word."""
+        rows = self._connection.rows(
+            f"SELECT first_id + second_id - ?1 AS other {_OPEN} "
+            "AND (first_id = ?1 OR second_id = ?1) ORDER BY other",
+            example_id,
+        )
+        return [row["other"] for row in rows]
 
     def settle(self, first_id: int, second_id: int) -> None:
         """The user has said which of the two holds, or that both do.

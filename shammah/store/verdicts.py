@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from shammah.records import Judgement, Verdict
@@ -44,6 +44,15 @@ class Verdicts:
             example_id,
         )
         return _judgement(row) if row else None
+
+    def newest_of(self, ids: Collection[int]) -> dict[int, Verdict]:
+        """The verdict of the newest gate that judged it, of each of these that one has judged."""
+        rows = self._connection.rows(
+            "SELECT example_id, verdict, max(job_id) FROM verdicts "
+            "WHERE example_id IN (SELECT value FROM json_each(?)) GROUP BY example_id",
+            to_json(list(ids)),
+        )
+        return {row["example_id"]: Verdict(row["verdict"]) for row in rows}
 
     def newest_of_all(self) -> dict[int, Verdict]:
         """The verdict of the newest gate that judged it, by example id."""

@@ -90,6 +90,16 @@ class Versions:
         )
         return {row["example_id"]: row["content_hash"] for row in rows}
 
+    def taught_of(self, number: int, ids: Collection[int]) -> dict[int, str]:
+        """The same of these examples only."""
+        rows = self._connection.rows(
+            "SELECT example_id, content_hash FROM taught WHERE version = ? "
+            "AND example_id IN (SELECT value FROM json_each(?))",
+            number,
+            to_json(list(ids)),
+        )
+        return {row["example_id"]: row["content_hash"] for row in rows}
+
     def holds_forgotten(self, number: int) -> bool:
         """Whether the version was taught an example that was forgotten since."""
         row = self._connection.row(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shammah.config import Config, GateConfig, LearningConfig
+from shammah.options import TrainingConfig
 from shammah.records import (
     Active,
     Example,
@@ -46,27 +47,43 @@ def situation(count: int, new: range, **known: object) -> Situation:
 
 
 def test_from_the_base_everything_is_trained_in_full_and_judged() -> None:
-    chosen = choose(situation(50, range(40, 50)), {}, CONFIG, seed=0)
+    chosen = choose(situation(50, range(40, 50)), {}, CONFIG, TrainingConfig(), seed=0)
     assert chosen.trained == chosen.judged == frozenset(range(50))
-    assert chosen.reviewed == frozenset()  # the base knows none of them
+    assert chosen.reviews == {}  # the base knows none of them
 
 
 @pytest.mark.parametrize("history", [50, 500])
 def test_a_quick_lesson_costs_the_same_whatever_came_before(history: int) -> None:
     new = range(history, history + 10)
     tokens = dict.fromkeys(range(history + 10), 20)
-    chosen = choose(situation(history + 10, new, start=START), tokens, CONFIG, seed=0)
+    chosen = choose(
+        situation(history + 10, new, start=START), tokens, CONFIG, TrainingConfig(), seed=0
+    )
     assert chosen.trained >= set(new)
     assert len(chosen.trained) == 10 + 100 // 20
     assert len(chosen.judged) == 10 + 4
-    assert chosen.reviewed == chosen.trained - set(new)
+    assert chosen.reviews == dict.fromkeys(chosen.trained - set(new), 1)
+
+
+def test_a_single_new_example_is_held_by_reviews_not_by_more_visits() -> None:
+    known = situation(40, range(39, 40), start=START)
+    chosen = choose(known, dict.fromkeys(range(40), 20), CONFIG, TrainingConfig(), seed=0)
+    assert sum(chosen.reviews.values()) == 30 * 4 - 3 * 4  # the shortest lesson, less its slots
+    assert set(chosen.reviews.values()) == {2, 3}
+
+
+def test_without_a_sample_nothing_is_reviewed() -> None:
+    config = Config(learning=LearningConfig(quick_sample_tokens=0))
+    known = situation(40, range(39, 40), start=START)
+    chosen = choose(known, dict.fromkeys(range(40), 20), config, TrainingConfig(), seed=0)
+    assert (chosen.trained, chosen.reviews) == (frozenset({39}), {})
 
 
 def test_an_earlier_example_that_is_wrong_is_learned_again_in_full() -> None:
     known = situation(10, range(9, 10), start=START, wrong=frozenset({3, 9}))
-    chosen = choose(known, dict.fromkeys(range(10), 50), CONFIG, seed=0)
-    assert len(chosen.trained) == 3
-    assert 3 in chosen.trained - chosen.reviewed
+    chosen = choose(known, dict.fromkeys(range(10), 50), CONFIG, TrainingConfig(), seed=0)
+    assert 3 in chosen.trained
+    assert 3 not in chosen.reviews
     assert 3 in chosen.judged
 
 

@@ -229,3 +229,34 @@ def test_a_file_of_the_first_release_keeps_its_examples(
             store._connection.execute("DELETE FROM examples")  # verdicts still name it
     with closing(sqlite3.connect(database)) as raw:
         assert set(before) < set(raw.execute(indices).fetchall())
+
+
+def test_sessions_of_an_older_file_keep_their_conversations(
+    open_store: Open, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        before = [step.__name__ for step in STEPS].index("number_turns_of_sessions")
+        older.setattr("shammah.store.migrations.STEPS", STEPS[:before])
+        open_store().close()
+    with closing(sqlite3.connect(database)) as raw, raw:
+        for number, answer in ((1, "80"), (2, ""), (3, "443"), (4, "22")):
+            raw.execute(
+                "INSERT INTO turns (sequence, id, created_at, base, version, messages, answer, "
+                "answer_sha256, finish_reason, prompt_tokens, completion_tokens) "
+                "VALUES (?, ?, '2026', 'b', 0, ?, ?, x'00', 'stop', 1, 1)",
+                (number, f"turn-{number}", f'[{{"role":"user","content":"Q{number}"}}]', answer),
+            )
+        raw.executescript(
+            """
+            INSERT INTO sessions VALUES (5, 'ports', '2025'), (6, NULL, '2025');
+            INSERT INTO session_turns VALUES
+                (5, 'turn-1', 1), (5, 'turn-2', 1), (5, 'turn-3', 0), (5, 'turn-4', 1);
+            """
+        )
+    with closing(open_store()) as store:
+        [session] = store.sessions.list()
+        assert (session.id, session.name, session.exchanges) == (5, "ports", 2)
+        assert (session.opening, session.updated_at) == ("Q1", "2026")
+        assert [one.answer for one in store.sessions.said(5)] == ["80", "22"]
+        assert store.sessions.get(6).exchanges == 0
+        assert store.integrity_check() == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from shammah.protocol import (
     Draft,
+    ExampleList,
     ExampleView,
     FeedbackReceipt,
     FeedbackRequest,
@@ -13,7 +16,6 @@ from shammah.protocol import (
     ForgetReceipt,
     ForgetRequest,
     Id,
-    Listing,
 )
 from shammah.records import Active, Example, ExampleStatus
 from shammah.store.database import Store
@@ -21,6 +23,9 @@ from shammah_daemon.document import errors
 from shammah_daemon.services import Wired
 
 router = APIRouter(tags=["learning"])
+
+#: In one page: of more, a stream would have to wait for its turn.
+MOST_EXAMPLES = 500
 
 
 @router.post("/v1/feedback", responses=errors(404, 409, 507))
@@ -30,10 +35,17 @@ async def feedback(request: FeedbackRequest, services: Wired) -> FeedbackReceipt
 
 
 @router.get("/api/examples")
-async def examples(services: Wired, status: ExampleStatus | None = None) -> Listing[ExampleView]:
-    """Newest first; forgotten ones only when asked for."""
-    views = await services.database.run(lambda store: views_of(store, store.examples.list(status)))
-    return Listing(data=views)
+async def examples(
+    services: Wired,
+    status: ExampleStatus | None = None,
+    before: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_EXAMPLES)] = MOST_EXAMPLES,
+) -> ExampleList:
+    """Newest first; forgotten ones only when asked for. `before` the last id leads to the rest."""
+    found = await services.database.run(
+        lambda store: views_of(store, store.examples.list(status, before, limit + 1))
+    )
+    return ExampleList(data=found[:limit], has_more=len(found) > limit)
 
 
 @router.post("/api/examples/fix", responses=errors(404, 409, 507))
@@ -80,8 +92,9 @@ async def forget(
 def views_of(store: Store, examples: list[Example]) -> list[ExampleView]:
     """Examples with what the active version and the newest gate know of them."""
     active = store.pointer.active() or Active("", 0)
-    taught = store.versions.taught(active.version)
-    newest = store.verdicts.newest_of_all()
+    ids = [item.id for item in examples]
+    taught = store.versions.taught_of(active.version, ids)
+    newest = store.verdicts.newest_of(ids)
     return [
         ExampleView.model_validate(item, from_attributes=True).model_copy(
             update={

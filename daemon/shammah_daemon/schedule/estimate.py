@@ -6,17 +6,17 @@ say so: they scale what was measured on the embedded base (docs/benchmarks.md) t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shammah.config import LearningConfig, MachineConfig
-from shammah.options import TrainingConfig
-from shammah.records import Example, Mode
+from shammah.feedback.rehearsal import extent
+from shammah.options import TrainingConfig, least_rows
+from shammah.records import Mode
 from shammah.training.planning import Plan
 from shammah.training.sizing import Shape
-from shammah_daemon.lesson import epochs_of, share_of_replay
+from shammah_daemon.lesson import share_of_replay
 
 #: A token of English, and what a chat template puts around a question.
 TOKEN_CHARACTERS, TEMPLATE_TOKENS = 4.0, 40
@@ -107,7 +107,8 @@ def energy(seconds: float, machine: MachineConfig) -> tuple[float | None, float 
 
 
 def tokens_of(
-    examples: Sequence[Example],
+    examples: int,
+    characters: int,
     new: int,
     mode: Mode,
     learning: LearningConfig,
@@ -116,19 +117,22 @@ def tokens_of(
     """About how many tokens a lesson on these examples trains on, replay included.
 
     Args:
-        examples: all that are ready.
+        examples: all that are ready. They are asked bare; see docs/architecture.md.
+        characters: of their questions and targets.
         new: how many of them no version has learned: a quick lesson trains on those, and on a
             sample of the others.
     """
     if not examples:
         return 0
-    row = sum(map(_row_tokens, examples)) / len(examples)
-    trained = float(len(examples))
-    if mode is Mode.QUICK:
-        trained = min(new + learning.quick_sample_tokens / row, trained)
-    slots = math.ceil(trained * learning.repeats)
-    rows = slots * epochs_of(training, slots)
-    replayed = rows * learning.replay_ratio * share_of_replay(round(trained))
+    row = TEMPLATE_TOKENS + characters / TOKEN_CHARACTERS / examples
+    learned = new if mode is Mode.QUICK else examples
+    slots, wanted = learned * learning.repeats, int(learning.quick_sample_tokens / row)
+    earlier = examples - learned if wanted else 0
+    places = earlier * learning.repeats
+    epochs, reviews = extent(slots, places, wanted, training.epochs, least_rows(training))
+    rows = epochs * slots + reviews
+    trained = learned + min(earlier, reviews)
+    replayed = rows * learning.replay_ratio * share_of_replay(trained)
     return round(rows * row + replayed * REPLAY_TOKENS)
 
 
@@ -141,9 +145,3 @@ def pace_of(job_id: int, took: Mapping[str, Any] | None) -> Pace | None:
         tokens_per_second=took["tokens"] / took["training_seconds"],
         other_seconds=took["seconds"] - took["training_seconds"],
     )
-
-
-def _row_tokens(example: Example) -> float:
-    """Asked bare; see docs/architecture.md."""
-    characters = len(example.question) + len(example.target or "")
-    return TEMPLATE_TOKENS + characters / TOKEN_CHARACTERS

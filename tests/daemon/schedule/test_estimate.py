@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from shammah.config import LearningConfig, MachineConfig
 from shammah.options import TrainingConfig
-from shammah.records import Example, ExampleStatus, Level, Message, Mode
+from shammah.records import Mode
 from shammah.training.planning import Machine, expected_work, plan
 from shammah.training.sizing import Shape
 from shammah_daemon.schedule.estimate import Pace, energy, estimate, pace_of, tokens_of
@@ -18,14 +16,6 @@ SHAPE = Shape.typical(134_500_000)
 PLAN = plan(SHAPE, [Machine("cpu", "", 24 * GB, 20 * GB, bf16=True)], expected_work(32, 4, 1.0))
 LEARNING = LearningConfig()
 TRAINING = TrainingConfig()
-
-
-def example(number: int, letters: int = 40) -> Example:
-    question: Message = {"role": "user", "content": "q" * letters}
-    return Example(
-        number, None, None, ExampleStatus.READY, Level.CRITICAL, 10, [question], "a" * letters,
-        None, None, "", "",
-    )  # fmt: skip
 
 
 def test_the_pace_of_an_earlier_lesson_counts_before_any_guess() -> None:
@@ -56,13 +46,11 @@ def test_energy_is_told_where_the_power_is_set_and_cost_where_the_price_is() -> 
 
 
 def test_more_or_longer_examples_make_more_tokens_and_a_quick_lesson_fewer() -> None:
-    ten, forty = ([example(n) for n in range(count)] for count in (10, 40))
-    whole = tokens_of(forty, 5, Mode.CONSOLIDATE, LEARNING, TRAINING)
-    assert whole > 2 * tokens_of(ten, 10, Mode.CONSOLIDATE, LEARNING, TRAINING)
-    long = [replace(one, target="a" * 400) for one in forty]
-    assert tokens_of(long, 5, Mode.CONSOLIDATE, LEARNING, TRAINING) > whole
-    assert tokens_of(forty, 5, Mode.QUICK, LEARNING, TRAINING) < whole
-    assert tokens_of([], 0, Mode.QUICK, LEARNING, TRAINING) == 0
+    whole = tokens_of(40, 3200, 5, Mode.CONSOLIDATE, LEARNING, TRAINING)
+    assert whole > 2 * tokens_of(10, 800, 10, Mode.CONSOLIDATE, LEARNING, TRAINING)
+    assert tokens_of(40, 17600, 5, Mode.CONSOLIDATE, LEARNING, TRAINING) > whole
+    assert tokens_of(40, 3200, 5, Mode.QUICK, LEARNING, TRAINING) < whole
+    assert tokens_of(0, 0, 0, Mode.QUICK, LEARNING, TRAINING) == 0
 
 
 def test_only_a_job_that_has_trained_sets_the_pace() -> None:
