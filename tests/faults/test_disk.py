@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from shammah.paths import Paths
+from shammah.errors import StorageError
 from shammah.protocol import JobView
 from shammah.records import Active, JobState
 from shammah.store.database import Store
@@ -44,11 +45,27 @@ STUCK_SECONDS = 30.0
 #: Which of the things that a module does to files fails; the daemon's first seven make its folders.
 ACTS = {"shammah.training": (1, 10), "shammah.publish": (1, 4), "shammah_daemon": (8, 26)}
 
+#: Which of its writes and syncs, also those of SQLite, of safetensors and of llama.cpp.
+WRITES = {"shammah.training": (1, 30), "shammah.publish": (1, 30), "shammah_daemon": (1, 100)}
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300 + 60 * POINTS),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+@pytest.fixture(scope="session")
+def failing_writes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("no C compiler, or another loader than Linux's")
+    library = tmp_path_factory.mktemp("failing") / "writes.so"
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", "-o", library, FAILING / "writes.c", "-ldl"],
+        check=True,
+    )
+    return library
 
 
 @pytest.fixture
@@ -123,25 +140,43 @@ def start(daemon: Daemon) -> None:
     except AssertionError:
         assert daemon.process is not None
         assert daemon.process.returncode == 1
-        assert "error: cannot write " in daemon.said()
+        said = daemon.said()
+        assert "error: cannot write " in said or "error: the disk failed" in said
         daemon.start()
 
 
 @pytest.mark.parametrize("module", ACTS)
-def test_a_write_that_fails_is_tried_again(
-    start_daemon: StartDaemon, home: Paths, tmp_path: Path, module: str
+def test_a_file_that_cannot_be_opened_is_tried_again(
+    start_daemon: StartDaemon, tmp_path: Path, module: str
 ) -> None:
-    chance = random.Random(f"{SEED} {module}")
-    daemon = start_daemon(SETTINGS)
-    daemon.settings["PYTHONPATH"] = str(FAILING)
+    daemon = start_daemon(SETTINGS | {"PYTHONPATH": str(FAILING)})
+    strike(daemon, tmp_path, "FAILING_ACT", module, ACTS[module])
+
+
+@pytest.mark.parametrize("module", WRITES)
+def test_a_write_of_whatever_code_that_fails_is_tried_again(
+    start_daemon: StartDaemon, failing_writes: Path, tmp_path: Path, module: str
+) -> None:
+    daemon = start_daemon(SETTINGS | {"LD_PRELOAD": str(failing_writes)})
+    strike(daemon, tmp_path, "FAILING_WRITE", module, WRITES[module])
+
+
+def strike(
+    daemon: Daemon, folder: Path, setting: str, module: str, numbers: tuple[int, int]
+) -> None:
+    """Let one thing of many that the module does to files fail during a job, again and again."""
+    chance = random.Random(f"{SEED} {setting} {module}")
     for _ in range(max(1, POINTS // 3)):
         daemon.stop()
-        fault = tmp_path / f"{module}@{chance.randint(*ACTS[module])}"
+        fault = folder / f"{module}@{chance.randint(*numbers)}"
         fault.touch()
-        daemon.settings["FAULT"] = str(fault)
+        daemon.settings[setting] = str(fault)
         start(daemon)
         with daemon.client as client:
-            job_id = ensure_job(client)
+            try:
+                job_id = ensure_job(client)
+            except StorageError:  # not acknowledged, and said to whoever asked
+                job_id = ensure_job(client)
         assert ended(daemon, job_id).state in (JobState.PROMOTED, JobState.REJECTED), fault
         assert fault.with_name(f"{fault.name}.struck").exists(), fault
     check_jobs_have_ended_well(daemon)

@@ -1,6 +1,6 @@
 """A disk that fails once: the N-th thing that a process does to a file of the home raises EIO.
 
-Python imports this where its folder is on PYTHONPATH. `FAULT` names a file whose name is
+Python imports this where its folder is on PYTHONPATH. `FAILING_ACT` names a file whose name is
 `MODULE@N`: in a process that runs that module the N-th opening for writing, renaming, linking or
 making of a folder in `SHAMMAH_HOME` fails. The file is then gone, and nothing fails any more. The
 product knows nothing of this: audit hooks (PEP 578) see every such call.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 HOME = os.environ.get("SHAMMAH_HOME", "")
-FAULT = os.environ.get("FAULT", "")
+FAULT = os.environ.get("FAILING_ACT", "")
 WRITING = os.O_WRONLY | os.O_RDWR
 ACTS = {"os.rename", "os.link", "os.mkdir"}
 
