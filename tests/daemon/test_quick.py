@@ -10,6 +10,8 @@ import pytest
 from shammah.client import Client
 from shammah.paths import Paths
 from shammah.records import JobState, Mode
+from shammah.training.spec import JobSpec
+from shammah_daemon.lesson import QUICK_RATE
 from tests.asking import TARGET, answered, answers, case, correct, finished, text_of
 from tests.conftest import StartDaemon
 from tests.running import TINY_LESSON, Daemon, copy_home, kill_process, wait_for
@@ -113,6 +115,18 @@ def test_an_adapter_is_gone_on_with_in_its_own_shape(daemon: Daemon, client: Cli
         assert again.version(2).manifest["job"]["recipe"]["rank"] == rank
         assert finished(again, again.train().id).state is JobState.PROMOTED
         assert again.version(3).manifest["job"]["recipe"]["rank"] == rank // 2
+
+
+def test_a_quick_lesson_takes_half_of_the_rate_that_suits_the_base(
+    daemon: Daemon, client: Client
+) -> None:
+    correct(client, 5)
+    rates = {}
+    for mode in (Mode.QUICK, Mode.CONSOLIDATE):
+        job = client.train(mode, options={"learning_rate": 0, "epochs": 1})
+        assert finished(client, job.id).mode is mode
+        rates[mode] = JobSpec.load(daemon.paths.job(job.id) / "job.json").recipe.learning_rate
+    assert rates[Mode.QUICK] == QUICK_RATE * rates[Mode.CONSOLIDATE] > 0
 
 
 @pytest.mark.slow
