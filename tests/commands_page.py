@@ -46,7 +46,7 @@ def _leaves(command: Any, name: str) -> Iterator[tuple[str, ...]]:
     options = [one for one in command.params if isinstance(one, TyperOption) and not one.hidden]
     yield (
         " ".join([name, *(one.metavar or (one.name or "").upper() for one in arguments)]),
-        (command.help or "").partition("\n\n")[0].replace("\n", " "),
+        " ".join((command.help or "").split()),
         ", ".join(f"`{option.opts[-1]}`" for option in options),
     )
 

@@ -41,7 +41,7 @@ Quantization = Annotated[
 
 @app.command("list")
 def list_(as_json: output.Json = False) -> None:
-    """List the adapters; '*' marks those that are added to what serves."""
+    """List the adapters; '*' marks those that serve."""
     with running() as client:
         found = client.adapters()
     if as_json:
@@ -71,7 +71,10 @@ def load(
     scale: Annotated[float, typer.Option(help="Times its effect.")] = 1.0,
     as_json: output.Json = False,
 ) -> None:
-    """Add an adapter to what serves, from the next answer on; loaded already, change its scale."""
+    """Add an adapter to what serves, from the next answer on.
+
+    For one that is loaded already: change its scale.
+    """
     with started() as client:
         found = client.load_adapter(name, scale)
     if as_json:
@@ -125,7 +128,10 @@ def merge(
     quantization: Quantization = None,
     as_json: output.Json = False,
 ) -> None:
-    """Write the base with adapters merged in as one GGUF file; what serves stays as it is."""
+    """Write the base with adapters merged in as one GGUF file.
+
+    What serves stays as it is.
+    """
     _export([_part(name) for name in names], "merged-gguf", to, quantization, as_json)
 
 
@@ -143,7 +149,10 @@ def export(
     scale: Annotated[float, typer.Option(help="Times its effect.")] = 1.0,
     as_json: output.Json = False,
 ) -> None:
-    """Write an adapter, or its base with it merged in, for other programs."""
+    """Write an adapter for other programs.
+
+    Or its base with it merged in: see --as.
+    """
     _export([_part(name, scale)], kind, destination, quantization, as_json)
 
 
@@ -157,7 +166,10 @@ def delete(
         bool, typer.Option("--yes", help="Ask nothing, and unload what is loaded.")
     ] = False,
 ) -> None:
-    """Remove imported adapters with their files; a version's goes with the version."""
+    """Remove imported adapters with their files.
+
+    A version's adapter goes with the version.
+    """
     with running() as client:
         for name in names:
             found = client.adapter(name)

@@ -60,7 +60,10 @@ def restore(
         bool, typer.Option("--force", help="Replace the data that is there now.")
     ] = False,
 ) -> None:
-    """Put a backup in the place of everything; the daemon is stopped meanwhile."""
+    """Put a backup in the place of everything.
+
+    The daemon is stopped meanwhile.
+    """
     from shammah import launch
 
     paths = Paths.from_environment()

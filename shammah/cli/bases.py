@@ -67,7 +67,7 @@ def list_(as_json: output.Json = False) -> None:
 
 @app.command()
 def show(name: Name, as_json: output.Json = False) -> None:
-    """Show one base model: its file, where it came from, and whether it can be taught."""
+    """Show a base model: its file, and whether it can be taught."""
     with running() as client:
         found = next((base for base in client.bases() if base.name == name), None)
     if found is None:
@@ -88,7 +88,10 @@ def use(
     ] = False,
     as_json: output.Json = False,
 ) -> None:
-    """Serve and teach this base model from now on; first it is taught what was taught."""
+    """Serve and teach this base model from now on.
+
+    First it is taught what was taught.
+    """
     with running() as client:
         base = client.use_base(name, now=now)
     if as_json:
@@ -101,7 +104,10 @@ def use(
 
 @app.command()
 def remove(name: Name) -> None:
-    """Remove a base model; a GGUF file that was added by its path stays, one from the hub goes."""
+    """Remove a base model.
+
+    A GGUF file that was added by its path stays, one from the hub goes.
+    """
     with running() as client:
         client.remove_base(name)
     output.say(f"{name} is removed")

@@ -54,7 +54,10 @@ def install(
     ] = False,
     now: Annotated[bool, typer.Option("--now/--no-start", help="Start it at once.")] = True,
 ) -> None:
-    """Keep the daemon running: a systemd user unit, or a launchd agent on macOS."""
+    """Keep the daemon running, as a service of the system.
+
+    That is a systemd user unit, or a launchd agent on macOS.
+    """
     from shammah import installing
     from shammah.service import keeper
     from shammah.service.installation import Installation
@@ -68,7 +71,10 @@ def install(
 
 @app.command()
 def uninstall() -> None:
-    """Stop the service and remove it; the daemon starts by itself when it is needed."""
+    """Stop the service and remove it.
+
+    The daemon starts by itself when it is needed.
+    """
     from shammah import installing
     from shammah.service import keeper
 
@@ -77,7 +83,7 @@ def uninstall() -> None:
 
 @app.command("status")
 def daemon_status(as_json: output.Json = False) -> None:
-    """Show whether the daemon runs, and whether it is installed as a service."""
+    """Show whether the daemon runs, and whether as a service."""
     from shammah import launch
 
     paths = Paths.from_environment()
@@ -92,7 +98,10 @@ def daemon_status(as_json: output.Json = False) -> None:
 
 @app.command()
 def token() -> None:
-    """Print the token that other programs need on the TCP port; the URL goes to stderr."""
+    """Print the token that other programs need on the TCP port.
+
+    The URL goes to standard error.
+    """
     from shammah import config
     from shammah import token as tokens
 

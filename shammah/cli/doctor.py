@@ -11,7 +11,10 @@ from shammah.paths import Paths
 
 
 def doctor(as_json: output.Json = False) -> None:
-    """Look whether all is well, with a way out where it is not; exit code 1 if something fails."""
+    """Look whether all is well, with a way out where it is not.
+
+    The exit code is 1 if something fails.
+    """
     from shammah.doctor.look import examine
 
     found = examine(Paths.from_environment())

@@ -27,7 +27,10 @@ def list_(
     status: Annotated[ExampleStatus | None, typer.Option(help="Only these.")] = None,
     as_json: output.Json = False,
 ) -> None:
-    """List the examples, newest first; forgotten ones with --status forgotten."""
+    """List the examples, newest first.
+
+    Forgotten ones with --status forgotten.
+    """
     with running() as client:
         found = client.examples(status)
     if as_json:
@@ -62,7 +65,7 @@ def forget(
     ] = False,
     as_json: output.Json = False,
 ) -> None:
-    """Erase an example's words everywhere and never train on it again."""
+    """Erase an example's words everywhere, and train on it no more."""
     from rich.console import Console
 
     from shammah.repl import progress
@@ -86,7 +89,10 @@ def forget(
 
 @app.command()
 def review(as_json: output.Json = False) -> None:
-    """Go through what waits for your word; list it with --json or without a terminal."""
+    """Go through what waits for your word.
+
+    With --json, or without a terminal: list it.
+    """
     with running() as client:
         if as_json:
             output.print_json(client.inbox())
@@ -126,8 +132,9 @@ def import_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON lines; - is standard input.")],
     as_json: output.Json = False,
 ) -> None:
-    """Add examples from a file of chat or preference lines, as OpenAI's fine-tuning takes them.
+    """Add examples from a file of chat or preference lines.
 
+    The form is that of OpenAI's fine-tuning files.
     Exit code 1 if a line was refused; the others are added.
     """
     lines = _read(file)
@@ -147,7 +154,7 @@ def import_(
 def export(
     file: Annotated[str, typer.Argument(metavar="FILE", help="- is standard output.")],
 ) -> None:
-    """Write what is, or may be, taught as JSON lines that 'import' reads back."""
+    """Write what may be taught as lines that 'import' reads."""
     with running() as client:
         lines = client.export_examples()
     if file == "-":

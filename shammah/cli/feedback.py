@@ -22,7 +22,7 @@ def feedback(
     ] = None,
     as_json: output.Json = False,
 ) -> None:
-    """Record feedback on the newest answer, or on the one called ID."""
+    """Record feedback on the newest answer, or on another one."""
     with started() as client:
         receipt = client.feedback(level, inference_id, note, correction)
     if as_json:

@@ -125,7 +125,7 @@ def logs(
     to_end: Annotated[bool, typer.Option("--follow", help="Go on until the job ends.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document a line.")] = False,
 ) -> None:
-    """Print the states that a job entered, and the steps of its training."""
+    """Print the states of a job, and the steps of its training."""
     with running() as client:
         for entry in _log(client, job_id, to_end=to_end):
             print(entry.model_dump_json() if as_json else _log_line(entry), flush=True)

@@ -19,7 +19,7 @@ def tui(
         int | None, typer.Option(min=1, max=65535, help="Of --web; 8742 if none is given.")
     ] = None,
 ) -> None:
-    """Watch and steer the model, the examples, the jobs and the machine."""
+    """Watch and steer the model, the examples and the jobs."""
     from shammah.launch import PYTHON
 
     wishes = ["--read-only"] * read_only + ["--web"] * web

@@ -49,7 +49,10 @@ def why(
     ] = None,
     as_json: output.Json = False,
 ) -> None:
-    """Tell which version gave an answer, and which corrections it was given to help it."""
+    """Tell which version gave an answer, and which corrections helped.
+
+    Those are the ones that were put before the question, because they are not learned yet.
+    """
     with running() as client:
         found = client.why(inference_id)
     if as_json:

@@ -28,7 +28,7 @@ def search(
     words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="All in one exchange.")],
     as_json: output.Json = False,
 ) -> None:
-    """Search in all that was asked and answered; the best matches first."""
+    """Search in all that was said; the best matches first."""
     _list(" ".join(words), as_json)
 
 
@@ -54,7 +54,10 @@ def export(
     ] = None,
     as_json: output.Json = False,
 ) -> None:
-    """Write one as markdown; as JSON with --json, or where FILE ends in .json."""
+    """Write one as markdown, or as JSON.
+
+    JSON with --json, or where FILE ends in .json.
+    """
     from shammah.repl import sessions, transcript
 
     with running() as client:
@@ -74,7 +77,10 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
     as_json: output.Json = False,
 ) -> None:
-    """Erase sessions for good: what was asked and answered, and the lines typed in them."""
+    """Erase sessions for good.
+
+    What was asked and answered, and the lines typed in them.
+    """
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("nobody can be asked here", hint="add --yes")

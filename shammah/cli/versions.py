@@ -17,7 +17,7 @@ app = typer.Typer(help="What was learned, version by version.", no_args_is_help=
 
 @app.command("list")
 def list_(as_json: output.Json = False) -> None:
-    """List the versions, newest first; '*' marks the one that serves."""
+    """List the versions, newest first; '*' serves."""
     with running() as client:
         found = client.versions()
     if as_json:
@@ -89,7 +89,10 @@ def compare(
 def delete(
     numbers: Annotated[list[int], typer.Argument(metavar="N...", help="Not the active one.")],
 ) -> None:
-    """Remove versions with their files; no rollback leads to them any more."""
+    """Remove versions with their files.
+
+    No rollback leads to them any more.
+    """
     with running() as client:
         for number in numbers:
             client.delete_version(number)
@@ -110,7 +113,10 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: output.Json = False,
 ) -> None:
-    """Remove the files of older versions; the best, the active one and its rollback stay."""
+    """Remove the files of older versions.
+
+    The best, the active one and its rollback stay.
+    """
     from shammah.repl import views
 
     with running() as client:
@@ -148,7 +154,10 @@ def push(
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
     as_json: output.Json = False,
 ) -> None:
-    """Put a version's adapter on the Hugging Face hub, with a model card."""
+    """Put a version's adapter on the Hugging Face hub.
+
+    With a model card.
+    """
     from shammah.repl import pushing
 
     with running() as client:
