@@ -24,6 +24,7 @@ from shammah.bases.gguf_header import Header, read_header
 from shammah.bases.registry import Ground, Registry
 from shammah.bases.template import ChatTemplate
 from shammah.config import Config, EngineConfig, LearningConfig
+from shammah.cores import usable_cores
 from shammah.engine.handle import Engine
 from shammah.engine.requests import Sampling
 from shammah.errors import JobError
@@ -246,7 +247,7 @@ def _merge_swapped(base: Header, adapter_folder: Path, folder: Path) -> None:
     }
     merge(
         base, replace(adapter, updates=updates), folder / "merged-F16.gguf",
-        threads=os.cpu_count() or 1, stop=Stop(), on_progress=_ignore_fraction,
+        threads=usable_cores(), stop=Stop(), on_progress=_ignore_fraction,
     )  # fmt: skip
 
 

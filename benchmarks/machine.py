@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.figures import Section
+from shammah.cores import usable_cores
 
 LIBRARIES = ("torch", "transformers", "peft", "llama-cpp-python", "trl")
 
@@ -19,7 +20,7 @@ class Machine:
     """Where a benchmark ran."""
 
     processor: str
-    cores: int  # physical
+    cores: int  # that may be used
     memory_bytes: int
     system: str
     load: float  # average of the minute before: what else was running
@@ -29,7 +30,7 @@ class Machine:
 def describe() -> Machine:
     return Machine(
         processor=_processor(),
-        cores=psutil.cpu_count(logical=False) or 1,
+        cores=usable_cores(),
         memory_bytes=psutil.virtual_memory().total,
         system=f"{platform.platform()}, Python {platform.python_version()}",
         load=psutil.getloadavg()[0],

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import psutil
-
 from benchmarks.daemon import Say, Session, fresh_daemon, wait_until_prepared
 from benchmarks.figures import Section, milliseconds, rate
 from benchmarks.streams import Timing, timing
 from shammah.bases.registry import Registry
 from shammah.bases.template import ChatTemplate
 from shammah.client import Client
+from shammah.cores import usable_cores
 from shammah.errors import ShammahError
 from shammah.records import Message
 
@@ -66,7 +65,7 @@ def run(rounds: int, say: Say) -> Result:
     say("serve: preparing")
     with fresh_daemon() as session:
         wait_until_prepared(session)  # nothing else may compute meanwhile
-        threads = session.config.engine.threads or psutil.cpu_count(logical=False) or 1
+        threads = session.config.engine.threads or usable_cores()
         with _alone(session, threads) as alone:
             through(session.client, "Say hello.", 8)
             alone("Say hello.", 8)

@@ -34,7 +34,7 @@ class EngineConfig(Section):
     context_tokens: int = Field(
         4096, ge=256, description="room for one conversation; never more than the model knows"
     )
-    threads: int = Field(0, ge=0, description="threads for llama.cpp; 0 means one per core")
+    threads: int = Field(0, ge=0, description="threads for llama.cpp; 0 means one per usable core")
     gpu_layers: int = Field(-1, ge=-1, description="layers on the GPU; -1 means all that fit")
     slots: int = Field(4, ge=1, le=64, description="answers generated at the same time")
     second_idle_seconds: int = Field(

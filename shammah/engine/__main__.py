@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 
 from shammah import coredumps
+from shammah.cores import usable_cores
 from shammah.engine import llama
 from shammah.engine.batcher import WAVE_ROWS, Batcher
 from shammah.engine.grammar import grammar_of
@@ -99,7 +100,7 @@ class Engine:
         gpu_layers."""
         if self._model is not None:
             raise EngineError("a model is loaded already")
-        self._threads = message["threads"] or psutil.cpu_count(logical=False) or 1
+        self._threads = message["threads"] or usable_cores()
         model = Model(Path(message["path"]), message["gpu_layers"])
         description = model.description()
         context_tokens = min(message["context_tokens"], description["context_tokens"])

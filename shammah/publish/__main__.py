@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from shammah import stage
+from shammah.cores import usable_cores
 from shammah.errors import UsageError
 from shammah.files import sha256_of
 from shammah.publish import ADAPTER_FILE, ADAPTER_FOLDER
@@ -133,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(stage=run)
         command.add_argument("job", type=Path, metavar="JOB_DIR", help="where its files are")
         command.add_argument(
-            "--threads", type=int, default=os.cpu_count() or 1, help="one per core by default"
+            "--threads", type=int, default=usable_cores(), help="one per core by default"
         )
     merge_parser.add_argument("base", type=Path, metavar="BASE_GGUF", help="the pristine base")
     merge_parser.add_argument(
@@ -142,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     merge_parser.add_argument("--scale", type=float, default=1.0, help="times the adapter's effect")
     for name, run in (("import", import_stage), ("export", export_stage)):
         asked = commands.add_parser(name, help=run.__doc__)
-        asked.set_defaults(stage=run, threads=os.cpu_count() or 1)
+        asked.set_defaults(stage=run, threads=usable_cores())
     quantize_parser.add_argument("type", metavar="TYPE", help="Q4_K_M, Q8_0, ...")
     return parser
 

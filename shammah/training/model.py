@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
@@ -19,6 +17,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from shammah.cores import usable_cores
 from shammah.errors import BaseModelError
 from shammah.training import causal, devices
 from shammah.training.packing import Layout, Pack, unpacked
@@ -61,14 +60,12 @@ class Hardware:
         return cls(torch.device(setting.device), dtype, plan.max_tokens, setting.four_bit)
 
     def prepare_torch(self, processes: int = 1) -> None:
-        """All physical cores that this process may use, or its part of them where so many
-        `processes` train on this machine, and deterministic kernels.
+        """All cores that this process may use, or its part of them where so many `processes` train
+        on this machine, and deterministic kernels.
 
         On a CPU the kernels used here are deterministic anyway; torch's switch would slow them.
         """
-        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        physical = psutil.cpu_count(logical=False) or 1
-        torch.set_num_threads(max(1, min(physical, allowed or physical) // processes))
+        torch.set_num_threads(max(1, usable_cores() // processes))
         torch.use_deterministic_algorithms(self.device.type == "cuda")
 
 
