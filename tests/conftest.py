@@ -30,6 +30,17 @@ StartDaemon = Callable[..., Daemon]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker of pytest-xdist keeps to a core of its own, and so does what it starts.
+
+    Programs with as many threads as there are cores would wait for each other.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--api-cases", type=int, default=150, help="requests generated from the OpenAPI document"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 from typer.core import TyperGroup
-from typer.main import get_command
+from typer.main import get_group
 
 from shammah.cli.commands import COMMANDS, app
 
-SHAMMAH = get_command(app)
-assert isinstance(SHAMMAH, TyperGroup)
+SHAMMAH = get_group(app)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
