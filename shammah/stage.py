@@ -3,8 +3,8 @@
 A stage is one step of a job (or the preparation of a base) that runs in a process of its own.
 It prints `{"kind": "started"}`, then `{"kind": "progress", ...}` lines and at last one
 `{"kind": "result", ...}` or `{"kind": "error", "type", "message", "hint"}` line. One that is
-started ahead of its work reads a JSON line from stdin when it is ready for it. Knows nothing about
-what a stage does.
+started ahead of its work reads a JSON line from stdin when it is ready for it. What libraries print
+goes to stderr. Knows nothing about what a stage does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from shammah import coredumps
 from shammah.errors import ShammahError
@@ -35,6 +35,9 @@ _PARENT = "SHAMMAH_PARENT"
 
 #: What the thread that watches stdin has read (not on Linux, where nothing watches it).
 _lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+#: Where messages go once the stage has begun.
+_messages: TextIO | None = None
 
 
 class Stop:
@@ -72,12 +75,22 @@ def begin(*, silent: bool = False) -> None:
         silent: another process of the same stage talks with the parent; what this one says and
             reads is nobody's.
     """
+    global _messages
     coredumps.forbid()
     if silent:
         _let_go_of_standard_streams()
+    _messages = private_stdout()
     if not silent or sys.platform == "linux":
         die_with_parent()
     _emit({"kind": "started"})
+
+
+def private_stdout() -> TextIO:
+    """The real stdout; whatever a library prints from now on goes to stderr."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return out
 
 
 def become(command: list[str]) -> NoReturn:
@@ -202,4 +215,4 @@ def _exit(status: int) -> NoReturn:
 
 
 def _emit(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
+    print(json.dumps(message), file=_messages, flush=True)

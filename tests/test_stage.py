@@ -1,7 +1,8 @@
-"""A child and its parent: it ends with it, whatever number either has."""
+"""A child and its parent: it ends with it, whatever number either has, and is understood."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,14 +11,30 @@ import pytest
 
 from shammah.stage import child_environment
 
+#: Python's print, and a C library's.
+PRINTS = """
+import os
+from shammah import stage
+
+stage.begin()
+
+def talkative(stop):
+    print("* a library's greeting")
+    os.write(1, b"* and one from below\\n")
+    stage.report(fraction=0.5)
+    return {"steps": 1}
+
+stage.run(talkative)
+"""
+
 LIVES = "from shammah.stage import die_with_parent; die_with_parent(); print('lives')"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere stdin tells")
 
 
-def child(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def child(environment: dict[str, str], code: str = LIVES) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", LIVES],
+        [sys.executable, "-c", code],
         env=environment,
         capture_output=True,
         text=True,
@@ -42,3 +59,10 @@ def test_a_stage_that_somebody_runs_by_hand_lives() -> None:
 def test_what_a_child_says_is_buffered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
     assert "PYTHONUNBUFFERED" not in child_environment()
+
+
+def test_what_libraries_print_is_no_message() -> None:
+    said = child(child_environment(), PRINTS)
+    messages = [json.loads(line) for line in said.stdout.splitlines()]
+    assert [message["kind"] for message in messages] == ["started", "progress", "result"]
+    assert said.stderr.splitlines() == ["* a library's greeting", "* and one from below"]

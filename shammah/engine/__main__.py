@@ -26,7 +26,7 @@ from shammah.engine.grammar import grammar_of
 from shammah.engine.llama import BATCH_TOKENS, Context, Entry, Model, free
 from shammah.engine.requests import error_message, parse_generate, parse_score
 from shammah.errors import EngineError, PromptTooLong, ShammahError, UsageError
-from shammah.stage import die_with_parent
+from shammah.stage import die_with_parent, private_stdout
 
 Message = dict[str, Any]
 
@@ -227,7 +227,7 @@ def _scales(message: Message) -> dict[Path, float]:
 def main() -> None:
     coredumps.forbid()
     die_with_parent()
-    out = _private_stdout()
+    out = private_stdout()
     messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(messages,), daemon=True).start()
     llama.start()
@@ -240,14 +240,6 @@ def main() -> None:
                 os._exit(0)
             engine.handle(message)
         engine.step()
-
-
-def _private_stdout() -> TextIO:
-    """The real stdout; whatever a library prints goes to stderr instead."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return out
 
 
 def _read(messages: queue.SimpleQueue[Message | None]) -> None:

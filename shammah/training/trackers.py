@@ -5,6 +5,7 @@ the user has set up, through accelerate's trackers. Sends numbers and hyperparam
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -27,6 +28,9 @@ EVENTS = "tensorboard"
 
 #: The project under which a service shows the jobs.
 PROJECT = "shammah"
+
+#: Weights & Biases would send what is printed, and the code's repository, too.
+_WANDB = {"console": "off", "disable_git": True, "save_code": False}
 
 #: What is not logged of a step: it is the axis, or the same for all.
 _AXIS = {"step", "steps"}
@@ -82,9 +86,13 @@ def _make(name: Tracker, job_dir: Path, job_id: int, done_steps: int) -> Any:
     kind = LOGGER_TYPE_TO_CLASS[name]
     if name == "tensorboard":
         return kind(EVENTS, job_dir, purge_step=done_steps + 1)
+    run = f"job-{job_id}"
     if name == "wandb":
-        return kind(PROJECT, name=f"job-{job_id}", dir=str(job_dir))
-    return kind(PROJECT)
+        return kind(PROJECT, name=run, dir=str(job_dir), settings=_WANDB)
+    if name == "mlflow":  # without a server it would write where the daemon was started
+        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{job_dir.absolute()}/mlflow.db")
+        return kind(PROJECT, str(job_dir / "mlflow"), run_name=run)
+    return kind(PROJECT, name=run)
 
 
 def _attempt(name: str, act: Callable[[], object]) -> None:
