@@ -53,5 +53,6 @@ def test_importing_it_leaves_out_what_it_does_not_need(module: str, unwanted: se
     assert not loaded & unwanted
 
 
+@pytest.mark.alone
 def test_help_answers_at_once() -> None:
     assert min(help_seconds() for _ in range(3)) < BUSY_FACTOR * HELP_SECONDS

@@ -17,7 +17,7 @@ from tests.running import ALONE, TINY, Daemon, furnish, home_in, running
 from tests.store.filling import EXAMPLES, Filler
 from tests.timing import best_milliseconds
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300, func_only=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300, func_only=True)]
 
 #: Beside what the same start takes in a new home, which is mostly imports.
 START_SECONDS = 1.0

@@ -103,6 +103,7 @@ def test_no_word_of_a_forgotten_example_is_kept_to_compare_others_with(
     assert store._connection.rows(words) == []
 
 
+@pytest.mark.alone
 def test_one_more_costs_little_where_thousands_differ_from_it_by_a_name(
     store: Store, database: Database
 ) -> None:

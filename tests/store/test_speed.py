@@ -22,6 +22,7 @@ def old_store(store: Store, fill: Filler) -> Store:
     return store
 
 
+@pytest.mark.alone
 def test_every_call_of_a_chat_takes_under_5_ms_and_the_count_of_waiting_10(
     old_store: Store,
 ) -> None:
