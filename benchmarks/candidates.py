@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import llama_cpp
+from gguf import GGUFReader
 
 from benchmarks.lessons import Lesson
 from shammah.bases.gguf_header import Header, read_header
@@ -44,9 +45,14 @@ from shammah_daemon.lesson import build
 from shammah_daemon.stages import Stages
 
 #: What a candidate is spoilt by after training; the first two are not.
-Form = Literal["Q8_0", "F16", "not applied", "Q4_1", "swapped rows"]
+Form = Literal["Q8_0", "F16", "not applied", "Q4_1", "swapped rows", "swapped rows of the model"]
 GOOD_FORMS: tuple[Form, ...] = ("Q8_0", "F16")
-SPOILT_FORMS: tuple[Form, ...] = ("not applied", "Q4_1", "swapped rows")
+SPOILT_FORMS: tuple[Form, ...] = (
+    "not applied",
+    "Q4_1",
+    "swapped rows",
+    "swapped rows of the model",
+)
 
 #: Another chat format than the base's own.
 WRONG_TEMPLATE = "{% for m in messages %}### {{ m.role }}: {{ m.content }}\n{% endfor %}### Answer:"
@@ -191,6 +197,8 @@ async def make(form: Form, base: Base, stages: Stages, arm_folder: Path) -> Path
              "--scale", str(scale)],
             _ignore_progress,
         )  # fmt: skip
+    if form == "swapped rows of the model":
+        _swap_rows(folder / "merged-F16.gguf", read_header(Path(base.gguf)))
     if form == "Q4_1":
         return _quantize_to_the_bases_grid(folder)
     wanted = "F16" if form == "F16" else "Q8_0"
@@ -236,10 +244,7 @@ def _example(number: int, lesson: Lesson, rejected: str) -> Example:
 def _merge_swapped(base: Header, adapter_folder: Path, folder: Path) -> None:
     """As if q and k rows had not been brought into the GGUF's order."""
     adapter = read_adapter(adapter_folder, base)
-    heads = {
-        "attn_q": base.integer("attention.head_count"),
-        "attn_k": base.integer("attention.head_count_kv"),
-    }
+    heads = _heads(base)
     updates = {
         name: replace(update, b=unpermuted(update.b, heads[kind])) if kind in heads else update
         for name, update in adapter.updates.items()
@@ -249,6 +254,23 @@ def _merge_swapped(base: Header, adapter_folder: Path, folder: Path) -> None:
         base, replace(adapter, updates=updates), folder / "merged-F16.gguf",
         threads=usable_cores(), stop=Stop(), on_progress=_ignore_fraction,
     )  # fmt: skip
+
+
+def _swap_rows(merged: Path, base: Header) -> None:
+    """As if q and k of the whole model, not the adapter's alone, were in transformers' order."""
+    heads = _heads(base)
+    for tensor in GGUFReader(merged, "r+").tensors:
+        kind = tensor.name.removesuffix(".weight").rpartition(".")[2]
+        if kind in heads:
+            tensor.data[:] = unpermuted(tensor.data, heads[kind])
+
+
+def _heads(base: Header) -> dict[str, int]:
+    """How many there are in the two kinds of tensors whose rows are in another order in a GGUF."""
+    return {
+        "attn_q": base.integer("attention.head_count"),
+        "attn_k": base.integer("attention.head_count_kv"),
+    }
 
 
 def unpermuted(rows: Matrix, heads: int) -> Matrix:
