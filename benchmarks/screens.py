@@ -169,6 +169,7 @@ def _page_seconds(session: Session) -> list[float]:
         monitor.expect("Overview")
         monitor.send("3")
         monitor.expect("drawer")
+        time.sleep(1)  # the rest of the first rows
         for _ in range(PAGES):
             time.sleep(KEY_SECONDS)
             _drain(monitor)
@@ -180,12 +181,9 @@ def _page_seconds(session: Session) -> list[float]:
 
 
 def _drain(terminal: _Terminal) -> None:
-    while True:
-        try:
-            terminal.read_nonblocking(65536, timeout=0)
-        except pexpect.TIMEOUT:
-            terminal.buffer = ""  # what was read and not looked at
-            return
+    """Take what was drawn by now, so that it is not found again."""
+    while terminal.expect([r"(?s).+", pexpect.TIMEOUT], timeout=0) == 0:
+        pass
 
 
 def _monitor_percent(session: Session, key: str) -> float:

@@ -133,7 +133,10 @@ class QuietConfig(Section):
 
 class GateConfig(Section):
     min_learned: float = Field(
-        0.5, ge=0, le=1, description="share of the new examples whose answers must hold"
+        0.7,
+        ge=0,
+        le=1,
+        description="share of the new examples whose answers must hold, rounded down; at least one",
     )
     quick_earlier: int = Field(
         100, ge=0, description="earlier examples that the judge of a quick lesson asks, at most"

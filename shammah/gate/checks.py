@@ -53,8 +53,9 @@ def learned(new: Sequence[CaseVerdict], config: GateConfig) -> Check:
     likelier, proof = _most(improved, len(new), config.significance)
     # What is good already cannot get much better: an example that holds counts as improved.
     likelier = likelier or all(v.improved or v.learned for v in new)
+    needed = max(1, math.floor(config.min_learned * len(new)))
     detail = (
-        f"{holding} of {len(new)} answers hold (at least {config.min_learned:.0%} must); "
+        f"{holding} of {len(new)} answers hold (at least {needed} must); "
         f"{improved} of {len(new)} targets became likelier ({proof})"
     )
     contested = [v for v in new if v.prefers_target is not None]
@@ -68,8 +69,8 @@ def learned(new: Sequence[CaseVerdict], config: GateConfig) -> Check:
     worse = [v.example_id for v in new if v.is_critical and v.verdict is Verdict.GOT_WORSE]
     if worse:
         detail += f"; critical examples got worse: {_ids(worse)}"
-    enough = holding >= config.min_learned * len(new)
-    return Check("learned", enough and likelier and prefers and not worse, detail)
+    passed = holding >= needed and likelier and prefers and not worse
+    return Check("learned", passed, detail)
 
 
 def retained(verdicts: Sequence[CaseVerdict], evidence: Evidence, config: GateConfig) -> Check:

@@ -114,14 +114,19 @@ def test_good_evidence_passes(given: Evidence) -> None:
 # learned
 
 
-def test_too_few_right_answers_fail_learned() -> None:
-    wrong = [measured(number, *ALL_WRONG) for number in range(1, 7)]
-    assert failed(verdict(with_after(NEW, *wrong))) == ["learned"]
-
-
-def test_exactly_enough_right_answers_pass() -> None:
-    wrong = [measured(number, *ALL_WRONG) for number in range(1, 6)]
-    assert verdict(with_after(NEW, *wrong)).passed
+@pytest.mark.parametrize(
+    ("new", "needed"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (10, 7), (20, 14)]
+)
+def test_seven_tenths_of_the_answers_must_hold_rounded_down_at_least_one(
+    new: int, needed: int
+) -> None:
+    given = evidence(*(case(number) for number in range(1, new + 1)))
+    enough = [measured(number, *ALL_WRONG) for number in range(1, new - needed + 1)]
+    assert verdict(with_after(given, *enough)).passed
+    too_few = [*enough, measured(new - needed + 1, *ALL_WRONG)]
+    report = verdict(with_after(given, *too_few))
+    assert failed(report) == ["learned"]
+    assert f"at least {needed} must" in report.checks[0].detail
 
 
 def test_targets_that_did_not_become_likelier_fail_learned() -> None:
