@@ -132,7 +132,7 @@ def take(at: float, paths: Paths, gpus: Gpus, role: Role) -> HardwareSample:
         swap_used_bytes=swap.used,
         swap_total_bytes=swap.total,
         disk_used_bytes=disk.used,
-        disk_total_bytes=disk.total,
+        disk_total_bytes=disk.used + disk.free,  # without what is reserved for root
         temperature_celsius=hottest(temperatures()),
         on_battery=on_battery(),
         gpus=gpus.sample(role),

@@ -377,7 +377,7 @@ class Chat:
         self._note_told(job)
         if job.state is not JobState.PROMOTED:
             raise JobError(job_view_end(job), hint=job.hint or f"see 'shammah jobs show {job.id}'")
-        self.screen.say(job_view_end(job))
+        self.screen.say(job_view_end(job) + self._taken_over(job))
 
     def job_ended(self, job_id: int, line: str) -> None:
         """Tell that a job has ended, once; called from the watching thread."""
@@ -399,8 +399,16 @@ class Chat:
         verdicts = (job.report or {}).get("verdicts", [])
         wrong = [v["example_id"] for v in verdicts if v["verdict"] != Verdict.LEARNED]
         questions = [self._question(example_id) for example_id in wrong]
-        self.screen.notify(opening + job_news(job, [one for one in questions if one]))
+        news = job_news(job, [one for one in questions if one])
+        self.screen.notify(opening + news + self._taken_over(job))
         self._note_told(job)
+
+    def _taken_over(self, job: JobView) -> str:
+        """What a version that has just taken over means for a conversation under way."""
+        if job.state is not JobState.PROMOTED or not self.conversation.exchanges:
+            return ""
+        self.conversation.outdate()
+        return "\n  The answers above are still in its context: /clear begins without them."
 
     def _question(self, example_id: int) -> str:
         """Empty if it was erased."""

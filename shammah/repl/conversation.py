@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ class Exchange:
     answer: str
     id: str | None  # the inference id; None when the answer broke off before its first piece
     stopped: bool = False  # by the user or by an error: the answer is a part
+    outdated: bool = False  # another version answers by now
 
 
 @dataclass
@@ -30,11 +32,17 @@ class Conversation:
         return self.exchanges[-1] if self.exchanges else None
 
     def messages(self, question: str) -> list[Message]:
-        """The context of `question`, then the question itself."""
+        """The context of `question`, then the question itself.
+
+        What another version answered to the same words is left out: the model would repeat it,
+        whatever it has learned since.
+        """
         messages: list[Message] = []
         if self.system:
             messages.append({"role": "system", "content": self.system})
         for exchange in self.exchanges:
+            if exchange.outdated and _words(exchange.question) == _words(question):
+                continue
             if exchange.answer:  # one that broke off at once would leave two questions in a row
                 messages.append({"role": "user", "content": exchange.question})
                 messages.append({"role": "assistant", "content": exchange.answer})
@@ -66,6 +74,14 @@ class Conversation:
         """Take the exchanges with these answers out."""
         self.exchanges = [one for one in self.exchanges if one.id not in inference_ids]
 
+    def outdate(self) -> None:
+        """From the next question on another version answers."""
+        self.exchanges = [replace(exchange, outdated=True) for exchange in self.exchanges]
+
     def clear(self) -> None:
         """Forget every exchange; the system prompt stays."""
         self.exchanges = []
+
+
+def _words(question: str) -> list[str]:
+    return re.findall(r"\w+", question.casefold())

@@ -162,6 +162,22 @@ def test_the_end_of_a_job_is_told_without_disturbing_what_is_typed(
     chat.expect("answer 1 to half a question")
 
 
+def test_the_same_words_asked_of_the_next_version_are_asked_without_the_old_answer(
+    chat: Terminal, shammah: Shammah
+) -> None:
+    before = r'\["why\?", "answer 0 to why\?"\]'
+    chat.send("why?" + ENTER)
+    chat.expect("answer 0 to why")
+    chat.send("history" + ENTER)
+    chat.expect(before)
+    shammah("train", "--wait")
+    chat.expect("The answers above are still in its context: /clear begins without them")
+    chat.send("History?" + ENTER)
+    chat.expect("answer 1 to History")
+    chat.send("history" + ENTER)
+    chat.expect(before[:-2] + r', "History\?", "answer 1 to History\?"\]')
+
+
 def test_a_job_that_ended_meanwhile_is_told_at_the_next_start_and_not_again(
     stand_in: State, start: Callable[[], Terminal], shammah: Shammah
 ) -> None:

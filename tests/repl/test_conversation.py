@@ -66,3 +66,13 @@ def test_clear_keeps_the_system_prompt() -> None:
     conversation.system = "brief"
     conversation.clear()
     assert contents(conversation) == ["brief", "next"]
+
+
+def test_what_another_version_answered_to_the_same_words_is_left_out() -> None:
+    conversation = asked(("Who maintains it?", "nobody"), ("and the port?", "80"))
+    conversation.outdate()
+    conversation.add(Exchange("Who maintains it?", "Lisbon", "id-9"))
+    again = [message["content"] for message in conversation.messages("who maintains it")]
+    assert again == ["and the port?", "80", "Who maintains it?", "Lisbon", "who maintains it"]
+    other = [message["content"] for message in conversation.messages("and the host?")]
+    assert other[:2] == ["Who maintains it?", "nobody"]
