@@ -1,7 +1,7 @@
 """The table of commands: which there are, what each is for, and where it is written.
 
-The module of a command is imported when the command is asked for, so that `--help` and the shell's
-completion answer at once; and each imports what it needs when it runs.
+The module of a command is imported when the command is asked for, so that `--help` waits for none
+and a command for its own; and each imports what it needs when it runs.
 """
 
 from __future__ import annotations

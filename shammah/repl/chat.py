@@ -101,6 +101,10 @@ class _Answer:
     info: ShammahInfo | None = None
     usage: Usage | None = None
 
+    @property
+    def version(self) -> int | None:
+        return self.info.version if self.info else None
+
     def read(self, chunks: Iterator[ChatChunk]) -> Generator[str]:
         for chunk in chunks:
             self.id = chunk.id
@@ -148,7 +152,9 @@ class Chat:
             if exchange.id is not None:  # else it was never asked
                 self.attached.clear()
 
-        self._exchange(self.conversation.messages(question), question, keep)
+        again = self.conversation.has_asked(question)
+        version = self.client.status().active_version if again else None
+        self._exchange(self.conversation.messages(question, version), question, keep)
 
     def retry(self) -> None:
         """Ask the last question again; the new answer takes the place of the old one."""
@@ -232,9 +238,9 @@ class Chat:
                 f"{error.message}: it was deleted", hint="ask again, in a new session"
             ) from error
         except (KeyboardInterrupt, ShammahError):
-            keep(Exchange(question, answer.text, answer.id, stopped=True))
+            keep(Exchange(question, answer.text, answer.id, True, answer.version))
             raise
-        keep(Exchange(question, answer.text, answer.id))
+        keep(Exchange(question, answer.text, answer.id, version=answer.version))
         self.speed = answer.info.tokens_per_second if answer.info else None
         self.context_tokens = answer.usage.total_tokens if answer.usage else 0
         self._remark(answer)
@@ -377,7 +383,7 @@ class Chat:
         self._note_told(job)
         if job.state is not JobState.PROMOTED:
             raise JobError(job_view_end(job), hint=job.hint or f"see 'shammah jobs show {job.id}'")
-        self.screen.say(job_view_end(job) + self._taken_over(job))
+        self.screen.say(job_view_end(job) + self._context_kept(job))
 
     def job_ended(self, job_id: int, line: str) -> None:
         """Tell that a job has ended, once; called from the watching thread."""
@@ -400,14 +406,13 @@ class Chat:
         wrong = [v["example_id"] for v in verdicts if v["verdict"] != Verdict.LEARNED]
         questions = [self._question(example_id) for example_id in wrong]
         news = job_news(job, [one for one in questions if one])
-        self.screen.notify(opening + news + self._taken_over(job))
+        self.screen.notify(opening + news + self._context_kept(job))
         self._note_told(job)
 
-    def _taken_over(self, job: JobView) -> str:
+    def _context_kept(self, job: JobView) -> str:
         """What a version that has just taken over means for a conversation under way."""
         if job.state is not JobState.PROMOTED or not self.conversation.exchanges:
             return ""
-        self.conversation.outdate()
         return "\n  The answers above are still in its context: /clear begins without them."
 
     def _question(self, example_id: int) -> str:

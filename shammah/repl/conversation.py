@@ -17,7 +17,7 @@ class Exchange:
     answer: str
     id: str | None  # the inference id; None when the answer broke off before its first piece
     stopped: bool = False  # by the user or by an error: the answer is a part
-    outdated: bool = False  # another version answers by now
+    version: int | None = None  # that answered; None when it broke off before saying so
 
 
 @dataclass
@@ -31,17 +31,23 @@ class Conversation:
     def last(self) -> Exchange | None:
         return self.exchanges[-1] if self.exchanges else None
 
-    def messages(self, question: str) -> list[Message]:
+    def has_asked(self, question: str) -> bool:
+        """Whether the same words were asked before."""
+        return any(_words(one.question) == _words(question) for one in self.exchanges)
+
+    def messages(self, question: str, version: int | None = None) -> list[Message]:
         """The context of `question`, then the question itself.
 
-        What another version answered to the same words is left out: the model would repeat it,
-        whatever it has learned since.
+        Args:
+            version: that is going to answer. What another one answered to the same words is left
+                out: the model would repeat it, whatever it has learned since.
         """
         messages: list[Message] = []
         if self.system:
             messages.append({"role": "system", "content": self.system})
         for exchange in self.exchanges:
-            if exchange.outdated and _words(exchange.question) == _words(question):
+            other = version is not None and exchange.version not in (None, version)
+            if other and _words(exchange.question) == _words(question):
                 continue
             if exchange.answer:  # one that broke off at once would leave two questions in a row
                 messages.append({"role": "user", "content": exchange.question})
@@ -73,10 +79,6 @@ class Conversation:
     def remove(self, inference_ids: Collection[str]) -> None:
         """Take the exchanges with these answers out."""
         self.exchanges = [one for one in self.exchanges if one.id not in inference_ids]
-
-    def outdate(self) -> None:
-        """From the next question on another version answers."""
-        self.exchanges = [replace(exchange, outdated=True) for exchange in self.exchanges]
 
     def clear(self) -> None:
         """Forget every exchange; the system prompt stays."""

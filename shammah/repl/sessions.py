@@ -106,6 +106,7 @@ def _enter(chat: Chat, session: SessionDetail) -> None:
                     one.correction or one.answer,
                     one.id,
                     stopped=one.correction is None and one.finish_reason in _PARTS,
+                    version=one.version,
                 )
                 for one in session.said
             ],

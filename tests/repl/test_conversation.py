@@ -69,10 +69,26 @@ def test_clear_keeps_the_system_prompt() -> None:
 
 
 def test_what_another_version_answered_to_the_same_words_is_left_out() -> None:
-    conversation = asked(("Who maintains it?", "nobody"), ("and the port?", "80"))
-    conversation.outdate()
-    conversation.add(Exchange("Who maintains it?", "Lisbon", "id-9"))
-    again = [message["content"] for message in conversation.messages("who maintains it")]
-    assert again == ["and the port?", "80", "Who maintains it?", "Lisbon", "who maintains it"]
-    other = [message["content"] for message in conversation.messages("and the host?")]
-    assert other[:2] == ["Who maintains it?", "nobody"]
+    conversation = Conversation(
+        exchanges=[
+            Exchange("Who maintains it?", "nobody", "id-0", version=0),
+            Exchange("and the port?", "80", "id-1", version=0),
+            Exchange("Who maintains it?", "Lisbon", "id-2", version=1),
+        ]
+    )
+
+    def context(question: str, version: int | None) -> list[str]:
+        return [message["content"] for message in conversation.messages(question, version)][:-1]
+
+    port = ["and the port?", "80"]
+    base, first = ["Who maintains it?", "nobody"], ["Who maintains it?", "Lisbon"]
+    assert context("who maintains it", 1) == [*port, *first]
+    assert context("who maintains it", 0) == [*base, *port]  # rolled back
+    assert context("who maintains it", None) == [*base, *port, *first]
+    assert context("and the host?", 1) == [*base, *port, *first]
+
+
+def test_the_same_words_are_known_again_whatever_their_case_and_marks() -> None:
+    conversation = asked(("Who maintains it?", "nobody"))
+    assert conversation.has_asked("who maintains IT")
+    assert not conversation.has_asked("Who wrote it?")
