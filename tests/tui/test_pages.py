@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from textual.binding import BindingType
+from textual.widgets import Static
 
 from shammah import launch
 from shammah.client import Client
@@ -19,7 +20,9 @@ from shammah_tui.app import PAGES, Monitor
 from shammah_tui.compare import Compare
 from shammah_tui.exporting import ExportAdapters
 from shammah_tui.keys import keys_of
-from shammah_tui.page import TITLES, fitting
+from shammah_tui.link import look
+from shammah_tui.messages import DaemonSeen
+from shammah_tui.page import TITLES, NavigationBar, fitting
 from shammah_tui.review import Review
 from tests.running import Daemon
 
@@ -51,6 +54,25 @@ async def test_each_page_has_its_key_and_its_help(watching: Watching) -> None:
             await eye.sees("Everywhere", "Leave; the daemon and its job go on")
             await eye.presses("escape")
             await eye.sees_no_more("Everywhere")
+
+
+async def test_news_that_comes_while_the_app_ends_finds_no_page(
+    watching: Watching, living: Daemon
+) -> None:
+    with living.client as client:
+        snapshot = look(client, None)
+
+    class LastToLeave(Static):
+        async def on_unmount(self) -> None:
+            await asyncio.sleep(0.2)
+            told.append(len(self.screen.query(NavigationBar)))
+            monitor.on_daemon_seen(DaemonSeen(snapshot))
+
+    told: list[int] = []
+    async with watching() as eye:
+        monitor = eye.app
+        await monitor.screen.mount(LastToLeave())
+    assert told == [0]  # the page was still there, and what it shows was not
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])

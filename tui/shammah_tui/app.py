@@ -258,8 +258,9 @@ class Monitor(App[None]):
 
     @property
     def _page(self) -> Page | None:
-        """The page that is open, also below a dialog; none while the app ends."""
-        bottom = next(iter(self.screen_stack), None)
+        """The page that is open, also below a dialog; none while the app ends, which takes it
+        apart from within."""
+        bottom = next(iter(self.screen_stack), None) if self.is_running else None
         return bottom if isinstance(bottom, Page) and bottom.is_mounted else None
 
     @property
