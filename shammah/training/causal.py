@@ -8,16 +8,11 @@ as fast, for a memory that grows with the square of the length (measured in docs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-#: Queries of a block. Smaller ones do less masked work in smaller products.
-BLOCK = 128
-
-#: Of longer sequences the weights of all layers would take more memory than all other activations.
-MAX_TOKENS = 1024
+from shammah.training.attention_sizes import BLOCK, blocks
 
 
 def causal_attention(
@@ -40,7 +35,7 @@ class _Blocks(torch.autograd.Function):
         mixed = torch.empty_like(q)
         hidden = torch.ones(BLOCK, BLOCK, dtype=torch.bool, device=q.device).triu(1)
         kept = []
-        for start, end in _blocks(tokens):
+        for start, end in blocks(tokens):
             count = end - start
             scores = (_stacked(q, start, end) @ key[:, :end].mT).view(groups, -1, count, end)
             scores[..., start:].masked_fill_(hidden[:count, :count], -torch.inf)
@@ -64,7 +59,7 @@ class _Blocks(torch.autograd.Function):
         # Sums over blocks, in float32: bfloat16 would lose a bit with every one.
         k_gradient = torch.zeros_like(key, dtype=torch.float32)
         v_gradient = torch.zeros_like(k_gradient)
-        for weights, (start, end) in zip(kept, _blocks(key.shape[1]), strict=True):
+        for weights, (start, end) in zip(kept, blocks(key.shape[1]), strict=True):
             own, passed = _stacked(q, start, end), _stacked(outer, start, end)
             v_gradient[:, :end] += weights.flatten(1, 2).mT @ passed
             through = (passed @ value[:, :end].mT).view_as(weights)
@@ -74,11 +69,6 @@ class _Blocks(torch.autograd.Function):
             k_gradient[:, :end] += scores.mT @ own
         q_gradient = (q_gradient * ctx.scaling).view_as(gradient)
         return q_gradient, k_gradient.to(key.dtype), v_gradient.to(value.dtype), None
-
-
-def _blocks(tokens: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, tokens, BLOCK):
-        yield start, min(start + BLOCK, tokens)
 
 
 def _stacked(heads: torch.Tensor, start: int, end: int) -> torch.Tensor:

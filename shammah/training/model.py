@@ -20,6 +20,7 @@ from transformers import (
 from shammah.cores import usable_cores
 from shammah.errors import BaseModelError
 from shammah.training import causal, devices
+from shammah.training.attention_sizes import MAX_BLOCKS_TOKENS
 from shammah.training.packing import Layout, Pack, unpacked
 from shammah.training.planning import MOST_TOKENS, Plan
 
@@ -212,7 +213,7 @@ def _all_seen_in_blocks(query: torch.Tensor, sliding_window: int | None) -> bool
     size = query.shape[2]
     return (
         query.device.type == "cpu"
-        and size <= causal.MAX_TOKENS
+        and size <= MAX_BLOCKS_TOKENS
         and (sliding_window is None or size <= sliding_window)
     )
 

@@ -16,13 +16,11 @@ from itertools import accumulate
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from shammah.training.attention_sizes import MAX_SCORES
 from shammah.training.spec import Row
 
 #: Rows one after the other, as a user would ask them.
 Conversation = Sequence[Row]
-
-#: Attention scores (pieces x queries x keys) that one pack may hold per head; bounds its memory.
-MAX_SCORES = 1 << 19
 
 
 @dataclass(frozen=True)

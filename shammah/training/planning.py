@@ -30,9 +30,6 @@ FEWEST_TOKENS = 256
 #: Of the free memory, what a plan uses: the prediction is good to 15 %.
 USED_SHARE = 0.85
 
-#: Attention scores of one pass (`packing.MAX_SCORES`, which torch is not needed for here).
-MOST_SCORES = 1 << 19
-
 #: Of a lesson whose rows are not known: a row is taken to be so long, and the longest conversation
 #: as long as training makes one (`schedule.CONVERSATION_TOKENS`).
 ROW_TOKENS, LONGEST_TOKENS = 80, 512
@@ -179,7 +176,7 @@ def _plan_on(shape: Shape, machine: Machine, work: Work, passed_over: Sequence[s
 def _fit(shape: Shape, setting: Setting, work: Work, free_bytes: int) -> Fit:
     def predict(tokens: int, recompute: bool) -> int:
         together = max(min(tokens, work.step_tokens), work.longest_tokens)
-        one = Pass.expected(together, work.longest_tokens, MOST_SCORES)
+        one = Pass.expected(together, work.longest_tokens, setting.device)
         sized = Setting(
             setting.device, setting.precision, setting.rank, recompute, setting.four_bit
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shammah.errors import BaseModelError
+from shammah.training.attention_sizes import MAX_SCORES, weights_kept
 
 if TYPE_CHECKING:
     from shammah.bases.gguf_header import Header
@@ -171,15 +172,22 @@ class Pass:
     tokens: int
     queries: int
     keys: int
-    scores: int  # per head; 0 where attention is computed without them
+    scores: int  # attention weights per head that are kept for the way back
     targets: int
 
     @classmethod
-    def expected(cls, tokens: int, longest: int, most_scores: int) -> Pass:
+    def alone(cls, tokens: int, targets: int, device: DeviceKind) -> Pass:
+        """Of one sequence."""
+        scores = weights_kept(tokens) if device == "cpu" else 0
+        return cls(tokens, tokens, tokens, scores, targets)
+
+    @classmethod
+    def expected(cls, tokens: int, longest: int, device: DeviceKind) -> Pass:
         """Of so many tokens in rows of at most `longest`, before the rows are known: half of a
         row is its target."""
-        scores = 0 if tokens <= longest else min(tokens * longest, most_scores)
-        return cls(tokens, tokens, tokens, scores, tokens // 2)
+        if tokens <= longest:
+            return cls.alone(tokens, tokens // 2, device)
+        return cls(tokens, tokens, tokens, min(tokens * longest, MAX_SCORES), tokens // 2)
 
 
 @dataclass(frozen=True)
@@ -202,7 +210,11 @@ def peak_bytes(shape: Shape, setting: Setting, passes: Sequence[Pass]) -> int:
     the kernel counts it (VmHWM), pages of mapped files included."""
     process = CUDA_DEVICE_BYTES if setting.device == "cuda" else PROCESS_BYTES
     held = process + weight_bytes(shape, setting) + adapter_bytes(shape, setting)
-    return int(held + max((pass_bytes(shape, setting, one) for one in passes), default=0.0))
+    # The largest of each, also where no one pass has both: what the allocator gave to the logits of
+    # one, it hardly gives to the activations of the next.
+    activations = max((_activation_bytes(shape, setting, one) for one in passes), default=0.0)
+    logits = max((_logit_bytes(shape, setting, one) for one in passes), default=0.0)
+    return int(held + FRAGMENTATION * (activations + logits))
 
 
 def weight_bytes(shape: Shape, setting: Setting) -> float:
@@ -222,17 +234,19 @@ def adapter_bytes(shape: Shape, setting: Setting) -> float:
     return held + 4 * WHITENED_DIRECTIONS * shape.whitened_inputs
 
 
-def pass_bytes(shape: Shape, setting: Setting, one: Pass) -> float:
-    """Of what one pass allocates: what it keeps for its way back, and the logits."""
+def _activation_bytes(shape: Shape, setting: Setting, one: Pass) -> float:
+    """Of what a pass keeps for its way back, and of one block's gradients."""
     block = _block_bytes(shape, setting, one)
     if setting.recompute:
         inputs = setting.number_bytes * shape.hidden * one.tokens
         kept = shape.layers * inputs + block
     else:
         kept = shape.layers * block
-    number = setting.number_bytes
-    logits = one.targets * shape.vocabulary * (number + 4 * LOGIT_COPIES)
-    return FRAGMENTATION * (kept + block + logits)
+    return kept + block
+
+
+def _logit_bytes(shape: Shape, setting: Setting, one: Pass) -> float:
+    return one.targets * shape.vocabulary * (setting.number_bytes + 4 * LOGIT_COPIES)
 
 
 def _block_bytes(shape: Shape, setting: Setting, one: Pass) -> float:

@@ -203,10 +203,14 @@ def _sized(
     shape = Shape.of_model(ready.model.config.to_dict(), ready.model.num_parameters())
     longest = schedule.longest(steps, dataset.rows, replay.rows)
 
+    device = cast("DeviceKind", hardware.device.type)
+
     def predict(max_tokens: int, recompute: bool) -> int:
-        found = passes.largest(steps, dataset.rows, replay.rows, max_tokens, adjustments.divided)
+        found = passes.largest(
+            steps, dataset.rows, replay.rows, max_tokens, adjustments.divided, device
+        )
         setting = Setting(
-            cast("DeviceKind", hardware.device.type),
+            device,
             "bfloat16" if hardware.dtype is torch.bfloat16 else "float32",
             spec.recipe.rank,
             recompute=recompute or adjustments.recompute,

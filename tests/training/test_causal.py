@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from shammah.training.causal import BLOCK, MAX_TOKENS, causal_attention
+from shammah.training.attention_sizes import BLOCK, MAX_BLOCKS_TOKENS, weights_kept
+from shammah.training.causal import causal_attention
 from shammah.training.model import (
     PACKED_ATTENTION,
     Hardware,
@@ -72,6 +73,23 @@ def test_a_long_row_has_the_logits_of_transformers_own_attention(
     torch.testing.assert_close(packed, expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("tokens", [1, BLOCK, 2 * BLOCK + 37])
+def test_it_keeps_as_many_weights_as_the_memory_of_a_pass_counts(tokens: int) -> None:
+    query, key, value = tensors(tokens, torch.float32)
+    kept = 0
+
+    def see(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(see, lambda tensor: tensor):
+        mixed = causal_attention(query, key, value, SCALING)
+    beside = query.numel() + key.numel() + value.numel() + mixed.numel()
+    assert kept - beside == HEADS * weights_kept(tokens)
+    assert weights_kept(MAX_BLOCKS_TOKENS + 1) == 0
+
+
 def test_recomputed_a_long_row_has_the_same_gradient(base_dir: Path, hardware: Hardware) -> None:
     row = Row([7 + index % 250 for index in range(2 * BLOCK)], list(range(40, 60)))
     packed = pack([[row]], torch.float32, hardware.device)
@@ -89,7 +107,9 @@ def test_recomputed_a_long_row_has_the_same_gradient(base_dir: Path, hardware: H
     torch.testing.assert_close(gradients[1], gradients[0])
 
 
-@pytest.mark.parametrize(("tokens", "blocks"), [(MAX_TOKENS, True), (MAX_TOKENS + 1, False)])
+@pytest.mark.parametrize(
+    ("tokens", "blocks"), [(MAX_BLOCKS_TOKENS, True), (MAX_BLOCKS_TOKENS + 1, False)]
+)
 def test_only_up_to_a_length_attention_weights_are_kept(
     base_dir: Path, hardware: Hardware, tokens: int, blocks: bool
 ) -> None:
@@ -105,4 +125,4 @@ def test_only_up_to_a_length_attention_weights_are_kept(
     inputs = torch.randn(1, tokens, 48, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(see, lambda tensor: tensor):
         model.base_model(inputs_embeds=inputs, use_cache=False)
-    assert (widest == MAX_TOKENS) is blocks
+    assert (widest == MAX_BLOCKS_TOKENS) is blocks

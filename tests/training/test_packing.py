@@ -12,9 +12,10 @@ from transformers import PreTrainedModel
 
 from shammah.training import teacher, whitening
 from shammah.training.adapter import Adapter
+from shammah.training.attention_sizes import MAX_SCORES
 from shammah.training.loop import Trainer
 from shammah.training.model import PACKED_ATTENTION, Hardware, load, target_logits
-from shammah.training.packing import MAX_SCORES, pack, shared_prefix, size, split
+from shammah.training.packing import pack, shared_prefix, size, split
 from shammah.training.schedule import Step, Turn
 from shammah.training.spec import Row
 from tests.training.toys import RECIPE, SYSTEM_PROMPT, make_rows

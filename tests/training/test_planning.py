@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shammah.bases.gguf_header import read_header
-from shammah.training.packing import MAX_SCORES
 from shammah.training.planning import (
     FEWEST_TOKENS,
     LONGEST_TOKENS,
-    MOST_SCORES,
     USED_SHARE,
     Machine,
     Plan,
@@ -25,7 +23,14 @@ from shammah.training.planning import (
     plan,
 )
 from shammah.training.schedule import CONVERSATION_TOKENS
-from shammah.training.sizing import WHITENED_DIRECTIONS, Shape, shape_in
+from shammah.training.sizing import (
+    WHITENED_DIRECTIONS,
+    Pass,
+    Setting,
+    Shape,
+    peak_bytes,
+    shape_in,
+)
 from shammah.training.whitening import DIRECTIONS
 from tests.tiny import FEED_FORWARD, HEADS, HIDDEN, KV_HEADS, LAYERS, embedded_gguf, tiny_gguf
 
@@ -116,6 +121,14 @@ def test_a_plan_that_fits_leaves_the_spare_and_more_memory_never_fits_less(
     assert more.max_tokens >= found.max_tokens or found.setting.recompute
 
 
+def test_the_logits_of_a_short_pass_come_on_top_of_the_activations_of_a_long_one() -> None:
+    setting = Setting("cpu", "bfloat16", rank=32, recompute=True)
+    long, short = Pass(900, 900, 900, 0, targets=80), Pass(360, 360, 360, 0, targets=200)
+    both = peak_bytes(EMBEDDED, setting, [long, short])
+    assert both > max(peak_bytes(EMBEDDED, setting, [one]) for one in (long, short))
+    assert both == peak_bytes(EMBEDDED, setting, [replace(long, targets=short.targets)])
+
+
 def test_a_shape_is_read_from_a_gguf_header_and_from_a_config(tmp_path: Path) -> None:
     assert Shape.of_header(read_header(embedded_gguf())) == EMBEDDED
     tiny = Shape.of_header(read_header(tiny_gguf("qwen2", tmp_path)))
@@ -140,6 +153,5 @@ def test_a_base_of_another_kind_is_taken_to_be_typical_of_its_size(tmp_path: Pat
 
 
 def test_what_is_repeated_here_without_torch_is_what_the_trainer_does() -> None:
-    assert MOST_SCORES == MAX_SCORES
     assert LONGEST_TOKENS == CONVERSATION_TOKENS
     assert WHITENED_DIRECTIONS == DIRECTIONS
