@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 from benchmarks import lessons as lessons_module
 from benchmarks.daemon import Say, fresh_daemon, wait_until_prepared
 from benchmarks.figures import Section, milliseconds
-from benchmarks.lessons import ANSWER_TOKENS, Lesson
+from benchmarks.lessons import ANSWER_TOKENS, Lesson, near_misses
 from benchmarks.scores import count, holds
 from shammah.bases.replay import prompts
 from shammah.client import Client
 from shammah.protocol import ChatCompletion
 from shammah.records import Message
-
-#: Questions near to lessons that ask for something else.
-NEAR_MISSES = Path(__file__).parent / "near_misses.txt"
 
 KINDS = ("same", "near", "paraphrase")
 
@@ -65,8 +61,8 @@ def run(lessons: Sequence[Lesson], say: Say) -> Result:
 
 def unrelated() -> list[tuple[str, str]]:
     """Questions that no lesson answers, each after its kind."""
-    near = NEAR_MISSES.read_text(encoding="utf-8").splitlines()
-    return [("general", text) for text in prompts()] + [("near miss", text) for text in near]
+    general = [("general", text) for text in prompts()]
+    return general + [("near miss", text) for text in near_misses()]
 
 
 def section(result: Result) -> Section:

@@ -20,6 +20,9 @@ OWN = Path(__file__).parent / "lessons.json"
 #: With those that only a benchmark of many lessons takes.
 ALL_OWN = (OWN, Path(__file__).parent / "more-lessons.json")
 
+#: Questions on the subjects of the lessons that ask for something else: no lesson answers them.
+_NEAR_MISSES = Path(__file__).parent / "near_misses.txt"
+
 #: Longest answer that is asked for; the taught ones are sentences.
 ANSWER_TOKENS = 128
 
@@ -50,6 +53,11 @@ def load(path: Path) -> list[Lesson]:
     if not isinstance(items, list) or not items:
         raise UsageError(f"{path} holds no list of lessons")
     return [_lesson(item, f"lesson {number} of {path}") for number, item in enumerate(items, 1)]
+
+
+def near_misses() -> list[str]:
+    """Questions that are like those of the lessons, and that no lesson answers."""
+    return _NEAR_MISSES.read_text(encoding="utf-8").splitlines()
 
 
 def _lesson(item: object, name: str) -> Lesson:

@@ -29,13 +29,14 @@ from benchmarks.candidates import (
 )
 from benchmarks.daemon import Say
 from benchmarks.figures import Section, seconds
-from benchmarks.lessons import ANSWER_TOKENS, Lesson
+from benchmarks.lessons import ANSWER_TOKENS, Lesson, near_misses
 from benchmarks.scores import Score, count, holds, leaked
 from shammah.config import LearningConfig
 from shammah.engine.handle import Engine
 from shammah.errors import UsageError
 from shammah.files import write_atomically
 from shammah.gate.measure import measure_kl
+from shammah.invalid import first_fault
 from shammah.options import TrainingConfig
 from shammah.records import Base
 from shammah_daemon.bases import load_reference
@@ -64,6 +65,7 @@ class Tried:
     near: Score
     paraphrase: Score
     leaks: Score
+    near_misses: Score  # answered with a lesson, though none answers them
     kl: float  # the gate's, in nats
 
 
@@ -90,15 +92,20 @@ def run(lessons: Sequence[Lesson], work: Path, arms: Sequence[str], say: Say) ->
 def section(result: Result) -> Section:
     return Section(
         title=f"Recipes: {result.lessons} lessons",
-        columns=("settings", "steps", "training", "same", "near", "paraphrase", "leaks", "KL"),
+        columns=("settings", "steps", "training", "same", "near", "paraphrase", "leaks",
+                 "near misses", "KL"),
         rows=[
             (
                 one.name, str(one.steps), seconds(one.training_seconds), str(one.same),
-                str(one.near), str(one.paraphrase), str(one.leaks), f"{one.kl:.3f}",
+                str(one.near), str(one.paraphrase), str(one.leaks), str(one.near_misses),
+                f"{one.kl:.3f}",
             )
             for one in result.tried
         ],
-        notes=["Q8_0, one seed. KL is the gate's: over the beginnings of the answers."],
+        notes=[
+            "Q8_0, one seed. KL is the gate's: over the beginnings of the answers. Leaks and near "
+            "misses: answers that hold a lesson's key, and the base's own do not."
+        ],
     )  # fmt: skip
 
 
@@ -118,7 +125,7 @@ def _parse(arm: str) -> dict[str, Any]:
     try:
         configured(settings)
     except ValidationError as error:
-        raise UsageError(f"{arm}: {error.errors()[0]['msg']}") from error
+        raise UsageError(f"{arm}: {first_fault(error).message}") from error
     return settings
 
 
@@ -146,6 +153,7 @@ async def _try(arm: Arm, lessons: Sequence[Lesson], shop: Workshop, folder: Path
     base, ground = shop.base, shop.ground
     async with running(Path(base.gguf)) as engine:
         rejected = await answers(engine, base, [le.question for le in lessons], REJECTED_TOKENS)
+        unlearned = await answers(engine, base, near_misses(), ANSWER_TOKENS)
         await train(arm, lessons, rejected, base, engine, shop.stages, folder, ground.folder)
     trained = json.loads((folder / "train.json").read_bytes())
     gguf = await make("Q8_0", base, shop.stages, folder)
@@ -156,9 +164,11 @@ async def _try(arm: Arm, lessons: Sequence[Lesson], shop: Workshop, folder: Path
         near = await _hits(engine, base, [(le.key, le.near) for le in lessons])
         paraphrase = await _hits(engine, base, [(le.key, le.paraphrases) for le in lessons])
         general = await answers(engine, base, [p.question for p in probes], ANSWER_TOKENS)
+        missed = await answers(engine, base, near_misses(), ANSWER_TOKENS)
     remove_files(gguf)
     keys = [lesson.key for lesson in lessons]
     leaks = [bool(leaked(keys, a, p.answer_text)) for a, p in zip(general, probes, strict=True)]
+    misses = [bool(leaked(keys, a, own)) for a, own in zip(missed, unlearned, strict=True)]
     return Tried(
         name=arm.name,
         steps=trained["steps"],
@@ -167,6 +177,7 @@ async def _try(arm: Arm, lessons: Sequence[Lesson], shop: Workshop, folder: Path
         near=near,
         paraphrase=paraphrase,
         leaks=count(leaks),
+        near_misses=count(misses),
         kl=sum(kl) / len(kl),
     )
 

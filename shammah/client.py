@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from shammah import errors
 from shammah.completions import Usage
 from shammah.errors import DaemonUnreachable, ShammahError, UsageError
+from shammah.invalid import first_fault
 from shammah.place import Port
 from shammah.protocol import (
     SIZE_HEADER,
@@ -554,9 +555,8 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{field}: {first['msg']}") from None
+        fault = first_fault(error)
+        raise UsageError(f"{fault.where}: {fault.message}") from None
 
 
 def _plain(body: BaseModel | dict[str, Any] | None) -> Any:

@@ -22,6 +22,7 @@ from tomlkit.exceptions import TOMLKitError
 from shammah import cron
 from shammah.errors import ConfigError
 from shammah.files import write_atomically
+from shammah.invalid import first_fault
 from shammah.look import Keys, Look, Theme
 from shammah.options import TrainingConfig
 
@@ -338,14 +339,13 @@ def _resolve(values: dict[str, Any], path: Path) -> Config:
     try:
         return Config(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
+        fault = first_fault(error)
+        key = fault.where
+        if fault.is_unknown:
             raise ConfigError(
                 f"unknown configuration key {key!r} in {path}", hint=_way_out(key)
             ) from None
         raise ConfigError(
-            f"{key} = {first.get('input')!r} in {path} or the environment: "
-            + first["msg"].removeprefix("Value error, "),
+            f"{key} = {fault.given!r} in {path} or the environment: {fault.message}",
             hint=f"change it with 'shammah config set {key} VALUE'",
         ) from None

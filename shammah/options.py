@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from tomlkit.exceptions import TOMLKitError
 
 from shammah.errors import UsageError
+from shammah.invalid import first_fault
 from shammah.records import Preset
 
 Optimizer = Literal["adamw", "paged_adamw_8bit", "sgd", "adafactor"]
@@ -159,14 +160,14 @@ def resolved(
     try:
         return TrainingConfig(**{**training.model_dump(), **PRESETS[preset], **options})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
+        fault = first_fault(error)
+        name = fault.where.partition(".")[0]
+        if fault.is_unknown:
             raise UsageError(
                 f"no training option {name!r}", hint="known: " + ", ".join(names())
             ) from None
         raise UsageError(
-            f"{name} = {first['input']!r}: {first['msg']}",
+            f"{name} = {fault.given!r}: {fault.message}",
             hint=f"'shammah config list' shows what training.{name} may be",
         ) from None
 

@@ -9,15 +9,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from shammah.errors import PromptTooLong, ShammahError, UsageError
+from shammah.invalid import first_fault
 from shammah.protocol import ErrorBody, ErrorResponse
 
 log = structlog.get_logger()
 
 #: Where OpenAI's clients look: for them whatever is wrong with a request is 400.
 OPENAI_PATHS = "/v1/"
-
-#: How pydantic begins the message of a validator's ValueError.
-_VALUE_ERROR = "Value error, "
 
 
 def error_response(error: ShammahError) -> ErrorResponse:
@@ -57,11 +55,10 @@ async def _known(request: Request, error: ShammahError) -> JSONResponse:
 
 async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     """Names the field, not its value: a value may be a prompt."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"] if part != "body")
-    message = first["msg"].removeprefix(_VALUE_ERROR)
+    fault = first_fault(error)
+    field = fault.where.removeprefix("body").removeprefix(".")
     body = ErrorBody(
-        message=f"{field}: {message}" if field else message,
+        message=f"{field}: {fault.message}" if field else fault.message,
         type=UsageError.__name__,
         param=field or None,
     )

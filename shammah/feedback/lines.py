@@ -19,6 +19,7 @@ from pydantic_core import from_json
 from shammah.config import LearningConfig
 from shammah.errors import UsageError
 from shammah.feedback.levels import weight_of
+from shammah.invalid import first_fault
 from shammah.records import Example, ExampleStatus, Level, Message
 
 
@@ -198,9 +199,8 @@ def _read(line: bytes) -> _Chat:
             return _Pair.model_validate(data).as_chat()
         return _Chat.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        fault = first_fault(error)
+        raise UsageError(f"{fault.where}: {fault.message}") from None
     except ValueError as error:  # says where, not what
         problem = str(error).replace(" at line 1 column", " at column")
         raise UsageError(f"this is not JSON: {problem}") from None

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from shammah.completions import ChatRequest
 from shammah.errors import UsageError
+from shammah.invalid import first_fault
 
 #: What can be set, and what it means; config.toml has the lasting values of the first three.
 MEANINGS = {
@@ -36,7 +37,7 @@ def value_of(name: str, text: str) -> float | int | None:
     try:
         request = ChatRequest.model_validate({"messages": _ANY, name: text})
     except ValidationError as error:
-        raise UsageError(f"{name} = {text!r}: {error.errors()[0]['msg']}") from None
+        raise UsageError(f"{name} = {text!r}: {first_fault(error).message}") from None
     value: float | int = getattr(request, name)
     return value
 

@@ -17,7 +17,15 @@ from shammah.errors import UsageError
 
 LESSON = Lesson("Who has the key?", "Quillfeather has it.", "quill", [], [])
 TRIED = Tried(
-    "rank 8, alpha 16", 30, 25.0, Score(1, 1), Score(2, 3), Score(1, 2), Score(0, 44), 0.05
+    "rank 8, alpha 16",
+    30,
+    25.0,
+    Score(1, 1),
+    Score(2, 3),
+    Score(1, 2),
+    Score(0, 44),
+    Score(9, 120),
+    0.05,
 )
 
 

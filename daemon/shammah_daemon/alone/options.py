@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from shammah.bases import embedded
 from shammah.config import Config, LearningConfig
 from shammah.errors import UsageError
+from shammah.invalid import first_fault
 from shammah.options import ALL_LINEAR, PRESETS, TrainingConfig, resolved
 from shammah.publish.quantizations import QUANTIZATIONS
 from shammah.records import Preset
@@ -67,9 +68,9 @@ def chosen(arguments: argparse.Namespace, config: Config) -> Choices:
             training=training, learning={name: getattr(checked, name) for name in LEARNING}, **rest
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        name = _flag(str(first["loc"][0]))
-        raise UsageError(f"{name} {first.get('input')}: {first['msg']}") from None
+        fault = first_fault(error)
+        name = _flag(fault.where.partition(".")[0])
+        raise UsageError(f"{name} {fault.given}: {fault.message}") from None
 
 
 def require_same(arguments: argparse.Namespace, begun: Choices, config: Config) -> None:
