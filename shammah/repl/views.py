@@ -479,8 +479,10 @@ def _engine(now: Status) -> str:
     return ", ".join(parts)
 
 
-def _lesson(now: Status) -> str:
+def _lesson(now: Status) -> str | None:
     """How many examples have come together, and how many wait although a lesson has tried them."""
+    if now.missing <= 0 and now.job is not None:
+        return None  # what was due has begun
     gathered = now.threshold - now.missing
     tried = now.waiting - gathered
     text = f"{until_next_lesson(now.missing)} ({gathered} of {now.threshold} so far)"

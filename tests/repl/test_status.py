@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shammah.protocol import EngineStatus, Status
+from shammah.protocol import EngineStatus, JobView, Status
+from shammah.records import JobState, Mode
 from shammah.repl import views
 
 
@@ -26,3 +27,14 @@ def status(waiting: int, missing: int) -> Status:
 )
 def test_tried_examples_are_told_from_new_ones(waiting: int, missing: int, said: str) -> None:
     assert said in views.status(status(waiting, missing))
+
+
+def test_a_lesson_that_has_begun_is_not_said_to_be_due() -> None:
+    begun = JobView(
+        id=4, base="tiny", mode=Mode.CONSOLIDATE, state=JobState.TRAINING, attempt=1, version=None,
+        error=None, hint=None, created_at="", started_at="", finished_at=None, progress={},
+        report=None,
+    )  # fmt: skip
+    said = views.status(status(12, 0).model_copy(update={"job": begun}))
+    assert "due" not in said
+    assert "training" in said

@@ -106,7 +106,7 @@ def inbox(waiting: dict[InboxKind, int]) -> str:
 
 def until_next_lesson(status: Status) -> str:
     if status.missing <= 0:
-        return "the next lesson is due"
+        return f"job {status.job.id}" if status.job else "the next lesson is due"
     gathered = status.threshold - status.missing
     return f"{gathered} of {status.threshold} · {status.missing} more start a lesson"
 
