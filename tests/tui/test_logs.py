@@ -20,12 +20,12 @@ async def test_it_follows_filters_and_holds(living: Daemon, watching: Watching) 
             file.write(text + "\n")
 
     async with watching("6", size=(160, 50)) as eye:
-        await eye.sees("daemon info", "serving base=tiny")
+        await eye.sees("daemon info")
         write("a stage said this")
         await eye.sees("stages info    a stage said this")
         await eye.presses("o", "o")  # the daemon's, then the stages'
         await eye.sees("source:stages", "a stage said this")
-        await eye.sees_no_more("serving base=tiny")
+        await eye.sees_no_more("daemon info")
         await eye.presses("space")
         await eye.sees("held still")
         write("and that")

@@ -37,7 +37,7 @@ MARKS = {
     "3": "in the inbox",
     "4": "The gate on version 1",
     "5": "core 0",
-    "6": "serving base=tiny",
+    "6": "daemon info",
     "7": "learning.threshold_examples",
     "8": "version-1",
     "9": "micro-batch",
@@ -102,7 +102,7 @@ async def test_the_palette_opens_pages_and_knows_the_keys(watching: Watching) ->
         await eye.types("open logs")
         await eye.sees("Open Logs")
         await eye.presses("enter", "enter")
-        await eye.sees("serving base=tiny")
+        await eye.sees("daemon info")
         await eye.presses("ctrl+p")
         await eye.types("hold")
         await eye.sees("Hold the lines still")
@@ -167,7 +167,7 @@ def comes_back(living: Daemon, paths: Paths) -> Iterator[None]:
 
 async def test_pages_that_look_again_and_again_outlive_a_failure(watching: Watching) -> None:
     async with watching("6", size=(160, 50), reach=Stumbling) as eye:
-        await eye.sees("the disk is full", "serving base=tiny")
+        await eye.sees("the disk is full", "daemon info")
         await eye.presses("5")
         await eye.sees("core 0")
 
