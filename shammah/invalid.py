@@ -13,6 +13,7 @@ class Fault(NamedTuple):
     """The first thing that is wrong."""
 
     where: str  # the names that lead to the value, with dots between; empty for the whole
+    name: str  # the first of them, which may have dots of its own
     message: str
     given: Any  # the value; may be private
     is_unknown: bool  # nothing is called so
@@ -29,6 +30,7 @@ def first_fault(error: Invalid) -> Fault:
     first = error.errors()[0]
     return Fault(
         where=".".join(map(str, first["loc"])),
+        name=str(first["loc"][0]) if first["loc"] else "",
         message=first["msg"].removeprefix(_PREFIX),
         given=first.get("input"),
         is_unknown=first["type"] == "extra_forbidden",

@@ -161,7 +161,7 @@ def resolved(
         return TrainingConfig(**{**training.model_dump(), **PRESETS[preset], **options})
     except ValidationError as error:
         fault = first_fault(error)
-        name = fault.where.partition(".")[0]
+        name = fault.name
         if fault.is_unknown:
             raise UsageError(
                 f"no training option {name!r}", hint="known: " + ", ".join(names())

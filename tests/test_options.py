@@ -38,6 +38,7 @@ def test_custom_is_the_settings_with_options_of_its_own() -> None:
     ("options", "said"),
     [
         ({"rang": 8}, "no training option 'rang'"),
+        ({"training.rank": 8}, "no training option 'training.rank'"),
         ({"rank": 0}, "rank = 0: .*greater than or equal to 1"),
         ({"optim": "lion"}, "optim = 'lion'"),
         ({"target_modules": ["q proj"]}, "target_modules = "),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shammah.protocol import InboxKind, JobEvent, StepView
+from shammah.protocol import InboxKind, JobEvent, JobView, Status, StepView
 from shammah_tui import wording
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -85,3 +85,10 @@ def test_progress_is_told_in_two_lines() -> None:
 )
 def test_what_waits_is_counted(waiting: dict[InboxKind, int], said: str) -> None:
     assert wording.inbox(waiting) == said
+
+
+def test_a_lesson_that_has_begun_is_not_said_to_be_due() -> None:
+    due = Status.model_construct(missing=0, threshold=10, job=None)
+    assert wording.until_next_lesson(due) == "the next lesson is due"
+    begun = due.model_copy(update={"job": JobView.model_construct(id=4)})
+    assert wording.until_next_lesson(begun) == "job 4"

@@ -69,7 +69,7 @@ def chosen(arguments: argparse.Namespace, config: Config) -> Choices:
         )
     except ValidationError as error:
         fault = first_fault(error)
-        name = _flag(fault.where.partition(".")[0])
+        name = _flag(fault.name)
         raise UsageError(f"{name} {fault.given}: {fault.message}") from None
 
 
