@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shammah.protocol import InboxKind, JobEvent, JobView, Status, StepView
+from shammah.protocol import EngineStatus, InboxKind, JobEvent, JobView, Status, StepView
+from shammah.records import JobState, Mode
 from shammah_tui import wording
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -88,7 +89,15 @@ def test_what_waits_is_counted(waiting: dict[InboxKind, int], said: str) -> None
 
 
 def test_a_lesson_that_has_begun_is_not_said_to_be_due() -> None:
-    due = Status.model_construct(missing=0, threshold=10, job=None)
+    due = Status(
+        version="1", pid=1, uptime_seconds=1.0, base=None, active_version=0,
+        engine=EngineStatus(state="ready"), examples={}, waiting=10, missing=0,
+        threshold=10, job=None, last_job=None, preparation=None, home="/h", log_file="/l",
+    )  # fmt: skip
+    job = JobView(
+        id=4, base="tiny", mode=Mode.CONSOLIDATE, state=JobState.TRAINING, attempt=1, version=None,
+        error=None, hint=None, created_at="", started_at="", finished_at=None, progress={},
+        report=None,
+    )  # fmt: skip
     assert wording.until_next_lesson(due) == "the next lesson is due"
-    begun = due.model_copy(update={"job": JobView.model_construct(id=4)})
-    assert wording.until_next_lesson(begun) == "job 4"
+    assert wording.until_next_lesson(due.model_copy(update={"job": job})) == "job 4"
