@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from benchmarks.candidates import (
     Arm,
     Form,
     answers,
+    held,
     make,
     remove_files,
     running,
@@ -34,6 +36,7 @@ from shammah.gate.evidence import Before
 from shammah.gate.examine import examine
 from shammah.gate.judge import Report, judge
 from shammah.gate.measure import measure_targets
+from shammah.records import Base
 from shammah_daemon.bases import load_reference
 from shammah_daemon.judging import read_report, write_report
 from shammah_daemon.lesson import load_cases
@@ -52,6 +55,7 @@ class Candidate:
     kl_mean: float
     kl_median: float
     leaks: int
+    kept: float  # of what was trained, the least of any kind of layer
     preferred: str  # targets that are likelier than the rejected answers
 
 
@@ -105,7 +109,7 @@ def section(result: Result) -> Section:
         title="Calibration of the gate",
         columns=(
             "candidate", "form", "known to be", "gate", "failed", "learned", "preferred", "KL",
-            "median", "leaks",
+            "median", "leaks", "kept",
         ),
         rows=[
             (
@@ -119,6 +123,7 @@ def section(result: Result) -> Section:
                 f"{c.kl_mean:.3f}",
                 f"{c.kl_median:.3f}",
                 str(c.leaks),
+                f"{c.kept:.0%}",
             )
             for c in result.candidates
         ],
@@ -150,7 +155,7 @@ async def _run(arms: Sequence[Arm], lessons: Sequence[Lesson], work: Path, say: 
                 continue
             gguf = await make(form, base, stages, folder)
             began = time.monotonic()
-            report = await _judge(gguf, folder, ground.reference, form)
+            report = await _judge(gguf, base, folder, ground.reference, form)
             spent.append(time.monotonic() - began)
             say(f"calibration: {arm.name}, {form}: {report.failed or 'passed'}")
             write_report(file, report)
@@ -158,13 +163,14 @@ async def _run(arms: Sequence[Arm], lessons: Sequence[Lesson], work: Path, say: 
     return spent
 
 
-async def _judge(gguf: Path, folder: Path, reference: Path, form: Form) -> Report:
+async def _judge(gguf: Path, base: Base, folder: Path, reference: Path, form: Form) -> Report:
     """As the daemon judges, the start of the engine included."""
     before = [Before(**item) for item in json.loads((folder / "before.json").read_bytes())]
     async with running(gguf) as engine:
         evidence = await examine(
-            engine, load_cases(folder), before, load_reference(reference), _ignore
-        )
+            engine, load_cases(folder), before, load_reference(reference),
+            held(gguf, base, folder), _ignore,
+        )  # fmt: skip
     return judge(evidence, Config().gate, form)
 
 
@@ -180,6 +186,7 @@ def _candidate(arm: Arm, form: Form, report: Report) -> Candidate:
         kl_mean=report.kl_mean,
         kl_median=report.kl_median,
         leaks=len(report.leaks),
+        kept=min(report.kept.values(), default=math.nan),
         preferred=f"{sum(contested)}/{len(contested)}",
     )
 

@@ -21,6 +21,7 @@ import llama_cpp
 from gguf import GGUFReader
 
 from benchmarks.lessons import Lesson
+from shammah.bases import SKETCH_FILE, sketch
 from shammah.bases.gguf_header import Header, read_header
 from shammah.bases.registry import Ground, Registry
 from shammah.bases.template import ChatTemplate
@@ -34,6 +35,7 @@ from shammah.options import TrainingConfig
 from shammah.paths import Paths
 from shammah.publish import ADAPTER_FOLDER
 from shammah.publish.adapter import Matrix, read_adapter
+from shammah.publish.kept import kept
 from shammah.publish.merge import merge
 from shammah.records import Base, Example, ExampleStatus, Job, JobState, Level, Message, Mode
 from shammah.stage import Stop
@@ -206,6 +208,12 @@ async def make(form: Form, base: Base, stages: Stages, arm_folder: Path) -> Path
         ["shammah.publish", "quantize", str(folder), wanted], _ignore_progress
     )
     return Path(result["path"])
+
+
+def held(gguf: Path, base: Base, arm_folder: Path) -> dict[str, float]:
+    """What the candidate holds of what the arm was trained to add, by kind of layer."""
+    sketches = sketch.load(arm_folder / SKETCH_FILE)
+    return kept(sketches, read_header(Path(base.gguf)), read_header(gguf), usable_cores())
 
 
 async def answers(

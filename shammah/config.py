@@ -133,6 +133,12 @@ class QuietConfig(Section):
 
 
 class GateConfig(Section):
+    min_kept: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of what was trained that a file must hold, of each kind of layer",
+    )
     min_learned: float = Field(
         0.7,
         ge=0,

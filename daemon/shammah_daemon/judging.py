@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -144,10 +144,11 @@ class Judging:
         folder: Path,
         reference: Path,
         rung: Rung,
+        kept: Mapping[str, float],
         forgotten: Forgotten,
         progress: Progress,
     ) -> Report:
-        """The gate's report on the candidate in `engine`."""
+        """The gate's report on the candidate in `engine`, whose file holds `kept`."""
 
         async def tell(fraction: float, detail: str) -> None:
             await progress({"stage": "judging", "fraction": fraction, "detail": detail})
@@ -157,7 +158,7 @@ class Judging:
         async with self._serving.borrow(bare=True) as serving:
             known_before = await measure_forgotten(serving.engine, forgotten.cases)
         known_after = await measure_forgotten(engine, forgotten.cases)
-        evidence = await examine(engine, cases, before, probes, tell)
+        evidence = await examine(engine, cases, before, probes, kept, tell)
         report = replace(
             judge(evidence, self._config.gate, rung.quantization, rung.scale),
             forgotten=forgotten.proofs(known_before, known_after),

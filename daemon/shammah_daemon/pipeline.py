@@ -163,13 +163,15 @@ class Pipeline:
         quantized = await self._stage(
             job, own / f"quantize-{rung.quantization}.json",
             "shammah.publish", "quantize", str(own), rung.quantization,
+            "--against", base.gguf, str(folder),
         )  # fmt: skip
         await self._joblog.enter(job, JobState.JUDGING)
         gguf, reference = Path(quantized["path"]), self._bases.ground(base.name).reference
         async with self._judging.candidate(gguf, quantized["sha256"]) as engine:
             report = await self._judging.judge(
-                engine, folder, reference, rung, trained.forgotten, self._joblog.progress(job)
-            )
+                engine, folder, reference, rung, quantized.get("kept", {}), trained.forgotten,
+                self._joblog.progress(job),
+            )  # fmt: skip
             await _write(write_report, judged, report)
             log.info("judged", job=job.id, rung=asdict(rung), failed=report.failed)
             if report.passed:

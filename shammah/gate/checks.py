@@ -1,4 +1,5 @@
-"""The gate's four questions: learned, retained, scoped, sane. Pure functions of what was found."""
+"""The gate's five questions: learned, retained, scoped, sane, faithful. Pure functions of what was
+found."""
 
 from __future__ import annotations
 
@@ -140,6 +141,26 @@ def sane(evidence: Evidence) -> Check:
     )  # fmt: skip
     detail = f"{sum(bad)} of {len(bad)} answers are empty, endless or repetitive"
     return Check("sane", passed, detail)
+
+
+def faithful(evidence: Evidence, scale: float, config: GateConfig) -> Check:
+    """The file holds what was trained, of each kind of layer: rounding has not taken it away, and
+    nothing was left out, doubled or put into other rows on the way.
+
+    Args:
+        scale: of the adapter's effect, as it was wanted.
+    """
+    if not evidence.kept:
+        return Check("faithful", True, "what the file holds of what was trained was not measured")
+    shares = {kind: share / scale for kind, share in evidence.kept.items()}
+    farthest = max(shares, key=lambda kind: abs(shares[kind] - 1))
+    least = config.min_kept
+    wrong = [kind for kind, share in shares.items() if not least <= share <= 2 - least]
+    detail = f"the file holds {fmean(shares.values()):.0%} of what was trained"
+    detail += f" ({farthest}: {shares[farthest]:.0%}, must be {least:.0%} to {2 - least:.0%})"
+    if not wrong:
+        return Check("faithful", True, detail)
+    return Check("faithful", False, f"{detail}; too little or too much: {', '.join(wrong)}")
 
 
 def is_sane(answer: Answered, *, must_end: bool = True) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from shammah.gate.measure import Answered, Case, CaseMeasure, Probe
 
@@ -51,3 +51,5 @@ class Evidence:
     probes: Sequence[Probe]  # general questions
     kl: Sequence[float]  # per probe, to the base, in nats
     general: Sequence[General]  # those on which the candidate moved furthest
+    # Of what was trained, the share that the file holds, by kind of layer; empty if not measured
+    kept: Mapping[str, float] = field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""Decides from measurements whether a candidate may serve: learned, retained, scoped, sane.
+"""Decides from measurements whether a candidate may serve: learned, retained, scoped, sane,
+faithful.
 
 Pure: knows no engine, no file and no clock. DESIGN §7 is the rule book.
 """
@@ -56,6 +57,8 @@ class Report:
     leaks: list[Leak]
     summary: str
     forgotten: list[Proof] = field(default_factory=list)
+    # Of what was trained, by kind of layer; empty if not measured
+    kept: dict[str, float] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)  # of its job, this one included
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,6 +104,7 @@ def judge(
         checks.retained(verdicts, evidence, config),
         checks.scoped(leaks, evidence, config),
         checks.sane(evidence),
+        checks.faithful(evidence, scale, config),
     ]
     warnings = [warning for check in found for warning in check.warnings]
     if scale != 1:
@@ -121,6 +125,7 @@ def judge(
         ],
         leaks=leaks,
         summary=summary(verdicts),
+        kept=dict(evidence.kept),
     )
 
 

@@ -71,7 +71,8 @@ def merge_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, An
 
 
 def quantize_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, Any]:
-    """merged-F16.gguf becomes model-TYPE.gguf."""
+    """merged-F16.gguf becomes model-TYPE.gguf. With --against, what it holds of what was trained is
+    measured."""
     from shammah.publish.quantize import quantize
 
     started = time.monotonic()
@@ -88,8 +89,22 @@ def quantize_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str,
         "path": str(path),
         "size_bytes": path.stat().st_size,
         "sha256": sha256_of(path),
+        "kept": _kept(path, arguments) if arguments.against else {},
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _kept(path: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    """Nothing where training left no sketch: it was that of an earlier version of the program."""
+    from shammah.bases import SKETCH_FILE, sketch
+    from shammah.bases.gguf_header import read_header
+    from shammah.publish.kept import kept
+
+    base, trained = arguments.against
+    file = Path(trained) / SKETCH_FILE
+    if not file.exists():
+        return {}
+    return kept(sketch.load(file), read_header(Path(base)), read_header(path), arguments.threads)
 
 
 def import_stage(arguments: argparse.Namespace, stop: stage.Stop) -> dict[str, Any]:
@@ -145,6 +160,12 @@ def _parser() -> argparse.ArgumentParser:
         asked = commands.add_parser(name, help=run.__doc__)
         asked.set_defaults(stage=run, threads=usable_cores())
     quantize_parser.add_argument("type", metavar="TYPE", help="Q4_K_M, Q8_0, ...")
+    quantize_parser.add_argument(
+        "--against",
+        nargs=2,
+        metavar=("BASE_GGUF", "JOB_DIR"),
+        help="the pristine base, and where training left its sketch",
+    )
     return parser
 
 

@@ -1,6 +1,6 @@
 """Adds an adapter to a base GGUF and writes the sum as F16; knows no torch and no llama.cpp.
 
-Tensors go through in slabs of rows, so that memory does not grow with the model, and the header's
+Tensors go through in spans of rows, so that memory does not grow with the model, and the header's
 fields are copied as raw bytes, so that none can change on the way.
 """
 
@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial as bind
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGMLQuantizationType, LlamaFileType, dequantize
+from gguf import GGMLQuantizationType, LlamaFileType
 from numpy.typing import NDArray
 
 from shammah.bases.gguf_header import (
@@ -26,17 +25,15 @@ from shammah.bases.gguf_header import (
     encode_header,
     read_header,
 )
-from shammah.errors import BaseModelError, JobError
+from shammah.errors import JobError
 from shammah.files import building, require_space
 from shammah.publish.adapter import Adapter
+from shammah.publish.rows import Span, read_rows, spans, tensor_data
 from shammah.stage import Stop, Stopped
 
 F16 = GGMLQuantizationType.F16
 F32 = GGMLQuantizationType.F32
 FILE_TYPE = "general.file_type"
-
-#: Elements of one slab: 1 MB as float32, which stays in a core's cache while it is worked on.
-SLAB_ELEMENTS = 1 << 18
 
 
 def merge(
@@ -71,8 +68,7 @@ def merge(
     with building(path) as partial:
         with partial.open("wb") as file, ThreadPoolExecutor(threads) as pool:
             _write_at(file.fileno(), memoryview(header), 0)
-            data = np.memmap(base.path, np.uint8, mode="r", offset=base.data_start)
-            work = bind(_merge_slab, data, adapter, file.fileno(), len(header))
+            work = bind(_merge_slab, tensor_data(base), adapter, file.fileno(), len(header))
             for done, _ in enumerate(pool.map(work, slabs), start=1):
                 on_progress(done / len(slabs))
                 if stop.is_set():
@@ -87,43 +83,21 @@ class _Slab:
 
     source: TensorInfo
     target: TensorInfo
-    first: int
-    last: int  # exclusive
+    rows: Span
 
 
 def _slabs(source: TensorInfo, target: TensorInfo) -> Iterator[_Slab]:
-    rows = prod(source.shape[:-1])
-    step = max(1, SLAB_ELEMENTS // source.row_size)
-    for first in range(0, rows, step):
-        yield _Slab(source, target, first, min(first + step, rows))
+    return (_Slab(source, target, rows) for rows in spans(source))
 
 
 def _merge_slab(
     data: NDArray[np.uint8], adapter: Adapter, file: int, data_start: int, slab: _Slab
 ) -> None:
     source, target = slab.source, slab.target
-    start = source.offset + slab.first * source.row_bytes
-    stop = source.offset + slab.last * source.row_bytes
-    rows = _dequantize(data[start:stop], source)
-    rows = adapter.apply(source.name, rows, slab.first, slab.last)
+    first, last = slab.rows
+    rows = adapter.apply(source.name, read_rows(data, source, slab.rows), first, last)
     merged: NDArray[Any] = rows if target.type is F32 else _to_f16(rows, source.name)
-    _write_at(
-        file,
-        merged.data.cast("B"),
-        data_start + target.offset + slab.first * target.row_bytes,
-    )
-
-
-def _dequantize(raw: NDArray[np.uint8], source: TensorInfo) -> NDArray[np.float32]:
-    try:
-        # One row of bytes: gguf works through 16 rows at a time, which is slow on short ones.
-        flat: NDArray[np.float32] = dequantize(raw.reshape(1, -1), source.type)
-    except NotImplementedError as error:
-        raise BaseModelError(
-            f"tensor {source.name} has the type {source.type.name}, which cannot be dequantized",
-            hint="use a GGUF file of the same model with another quantization",
-        ) from error
-    return flat.reshape(-1, source.row_size)
+    _write_at(file, merged.data.cast("B"), data_start + target.offset + first * target.row_bytes)
 
 
 def _to_f16(rows: NDArray[np.float32], name: str) -> NDArray[np.float16]:

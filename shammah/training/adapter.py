@@ -15,6 +15,7 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from shammah.bases.sketch import Sketch
 from shammah.errors import JobError, NotFinite
 from shammah.training import optimizers
 from shammah.training.lora_linear import adapted, fuse, magnitude, matrices
@@ -27,6 +28,12 @@ from shammah.training.world import ALONE, World
 WEIGHTS = "adapter_model.safetensors"
 
 _MASTERS = "masters"
+
+#: Before the names that layers have in transformers, in PEFT's model.
+_PREFIX = "base_model.model."
+
+#: Directions from the left in a sketch of a layer.
+_LEFT = 16
 
 
 class Adapter:
@@ -56,11 +63,12 @@ class Adapter:
         # peft sets a path, which moves with the home
         self._peft.peft_config["default"].base_model_name_or_path = base_name
         groups = adapted(self._peft)
-        layers = [layer for group in groups for layer in group.values()]
+        self._layers = {name: layer for group in groups for name, layer in group.items()}
+        layers = list(self._layers.values())
         tensors = [matrices(layer)[0] for layer in layers]
         tensors += [matrices(layer)[1] for layer in layers]
         tensors += [found for layer in layers if (found := magnitude(layer)) is not None]
-        self._lengths = Lengths({name: layer for group in groups for name, layer in group.items()})
+        self._lengths = Lengths(self._layers)
         self._dropping = layers if recipe.dropout else []
         self._max_gradient_norm = recipe.max_grad_norm
         shapes = [tensor.shape for tensor in tensors]
@@ -96,7 +104,7 @@ class Adapter:
             span = slice(offset, offset + size)
             offset = span.stop
             if recipe.whiten:
-                first = next(iter(group)).removeprefix("base_model.model.")
+                first = next(iter(group)).removeprefix(_PREFIX)
                 self._whitened.append((span, whitenings[first].to(self.masters.device)))
             dense = [layer for layer in layers if isinstance(layer, Linear)]
             if len(dense) == len(layers) and not (recipe.dropout or recipe.use_dora):
@@ -206,6 +214,26 @@ class Adapter:
             folder / WEIGHTS,
             metadata={"format": "pt"},
         )
+
+    @torch.no_grad()
+    def sketches(self) -> dict[str, Sketch]:
+        """What the layers add to the base, as they compute it, by their names in transformers."""
+        random = torch.Generator().manual_seed(0)
+        found = {}
+        for name, layer in self._layers.items():
+            a, _b = matrices(layer)
+            left = torch.randint(2, (_LEFT, layer.in_features), generator=random) * 2 - 1
+            left = left.to(a)
+            right = a.sign()  # what reads the input as A does
+            base = layer.get_base_layer()
+            bias = 0 if base.bias is None else base.bias
+            rows, added = base(left) - bias, layer(right) - base(right)
+            found[name.removeprefix(_PREFIX)] = Sketch(
+                left.to("cpu", torch.int8).numpy(),
+                right.to("cpu", torch.int8).numpy(),
+                (rows.float() @ added.float().T).cpu().numpy(),
+            )
+        return found
 
     def _parameters(self) -> list[torch.nn.Parameter]:
         return [one for group in self.optimizer.param_groups for one in group["params"]]

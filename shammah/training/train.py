@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from shammah import stage
+from shammah.bases import SKETCH_FILE, sketch
 from shammah.errors import JobError, OutOfMemory
 from shammah.files import building, sha256_of, write_atomically
 from shammah.training import checkpoints, devices, passes, schedule, teacher, whitening
@@ -163,6 +164,7 @@ def train_job(
     if not world.leads:
         return {}
     saved_step = _back_to_the_best(adapter, progress, folder)
+    sketch.save(job_dir / SKETCH_FILE, adapter.sketches())
     with building(job_dir / "adapter") as partial:
         adapter.save(partial)
     return {

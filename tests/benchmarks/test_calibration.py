@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import calibration, lessons
 from benchmarks.calibration import Candidate, Result
-from benchmarks.candidates import ARMS, configured, make, train, unpermuted
+from benchmarks.candidates import ARMS, configured, held, make, train, unpermuted
 from shammah.config import EngineConfig
 from shammah.engine.handle import Engine
 from shammah.errors import UsageError
@@ -21,7 +21,7 @@ from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.stages import Stages
 from tests.running import TINY
 
-GOOD = Candidate("seed 0", "Q8_0", True, True, [], "10/10", 0.05, 0.04, 0, "10/10")
+GOOD = Candidate("seed 0", "Q8_0", True, True, [], "10/10", 0.05, 0.04, 0, 1.0, "10/10")
 BAD = replace(GOOD, form="Q4_1", good=False, passed=False, failed=["learned"])
 
 
@@ -55,7 +55,10 @@ async def test_an_arm_is_trained_by_the_products_own_stage(
     await train(arm, taught, ["no", "no"], base, engine, stages, tmp_path, ground)
     await engine.close()
     assert json.loads((tmp_path / "train.json").read_bytes())["steps"] == 2
-    assert (await make("F16", base, stages, tmp_path)).exists()
+    whole = held(await make("F16", base, stages, tmp_path), base, tmp_path)
+    assert all(share == pytest.approx(1, abs=0.05) for share in whole.values())
+    swapped = held(await make("swapped rows", base, stages, tmp_path), base, tmp_path)
+    assert {kind for kind, share in swapped.items() if share < 0.5} == {"q_proj", "k_proj"}
 
 
 def test_swapping_rows_undoes_the_permutation() -> None:

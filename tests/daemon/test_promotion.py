@@ -107,6 +107,9 @@ def test_a_version_is_whole_and_says_what_it_was_made_of(taught_daemon: Daemon) 
         assert version.sha256 == hashes["model-Q8_0.gguf"]
         assert [item["id"] for item in version.manifest["job"]["examples"]] == [1, 2, 3]
         assert version.report["passed"]
+        kept = version.report["kept"]
+        assert kept == dict.fromkeys(kept, pytest.approx(1, abs=0.1))
+        assert {"q_proj", "k_proj", "down_proj"} < set(kept)
         assert client.job(1).summary == "learned 3 of 3. Version 1 answers now."
         assert {path.name for path in taught_daemon.paths.job(1).iterdir()} <= KEPT_FILES
         assert client.status().waiting == 0

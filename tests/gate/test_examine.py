@@ -50,7 +50,7 @@ async def examined(engine: Talkative, probe: Probe) -> Evidence:
     async def tell(_fraction: float, _detail: str) -> None:
         pass
 
-    return await examine(cast(Engine, engine), [], [], [probe], tell)
+    return await examine(cast(Engine, engine), [], [], [probe], {}, tell)
 
 
 @pytest.mark.parametrize(

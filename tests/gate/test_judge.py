@@ -427,8 +427,35 @@ def test_the_reason_says_which_wordings_failed_and_how_likely_the_target_is() ->
     )
 
 
+@pytest.mark.parametrize(
+    ("kept", "scale", "fine"),
+    [
+        ({"q_proj": 1.0, "up_proj": 0.97}, 1.0, True),
+        ({"q_proj": 0.03, "up_proj": 1.0}, 1.0, False),
+        ({"q_proj": 1.0, "up_proj": 2.0}, 1.0, False),
+        ({"q_proj": 0.5, "up_proj": 0.5}, 0.5, True),
+        ({"q_proj": 1.0, "up_proj": 1.0}, 0.5, False),
+    ],
+    ids=["whole", "not in one kind of layers", "twice", "weaker, as wanted", "stronger than wanted"],
+)
+def test_the_file_must_hold_what_was_trained(
+    kept: dict[str, float], scale: float, fine: bool
+) -> None:
+    report = judge(replace(NEW, kept=kept), CONFIG, "Q8_0", scale)
+    assert failed(report) == ([] if fine else ["faithful"])
+    assert report.kept == kept
+
+
+def test_the_kind_of_layers_that_lacks_it_is_named() -> None:
+    report = judge(replace(NEW, kept={"q_proj": 0.03, "up_proj": 0.97}), CONFIG, "Q8_0")
+    assert report.checks[-1].detail == (
+        "the file holds 50% of what was trained (q_proj: 3%, must be 30% to 170%); "
+        "too little or too much: q_proj"
+    )
+
+
 def test_a_report_survives_json() -> None:
-    report = conclude([verdict(NEW)])
+    report = conclude([verdict(replace(NEW, kept={"q_proj": 0.99}))])
     assert Report.from_dict(json.loads(json.dumps(report.as_dict()))) == report
 
 

@@ -49,11 +49,20 @@ def test_an_adapter_becomes_a_servable_file(tiny_base: Path, job: Path) -> None:
     served = (job / "model-Q8_0.gguf").read_bytes()
     assert lines[-1]["size_bytes"] == len(served)
     assert lines[-1]["sha256"] == hashlib.sha256(served).hexdigest()
+    assert lines[-1]["kept"] == {}
     assert {line["stage"] for line in lines[1:-1]} == {"quantizing"}
     assert lines[0] == {"kind": "started"}
     assert sorted(path.name for path in job.iterdir()) == [
         "adapter", "adapter.gguf", "merged-F16.gguf", "model-Q8_0.gguf",
     ]  # fmt: skip
+
+
+def test_what_an_earlier_version_of_the_program_trained_left_no_sketch(
+    tiny_base: Path, job: Path
+) -> None:
+    run_stage("merge", job, tiny_base)
+    status, lines = run_stage("quantize", job, "Q8_0", "--against", tiny_base, job)
+    assert (status, lines[-1]["kept"]) == (0, {})
 
 
 @pytest.mark.parametrize("scale", ["0", "-1", "nan"])

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from shammah.bases import SKETCH_FILE
 from shammah.errors import Conflict, UsageError
 from shammah.files import PARTIAL, remove, remove_partials, sha256_of, write_atomically
 from shammah.publish import ADAPTER_FILE, ADAPTER_FOLDER
@@ -26,7 +27,7 @@ QUEUE = "queue.jsonl"
 
 #: What only a training that is not finished has there; rows and cases are words.
 _WORK = (
-    "rows.json", "cases.json", "train.json", "tried.json", "merge.json", "checkpoints",
+    "rows.json", "cases.json", "train.json", "tried.json", "merge.json", "checkpoints", SKETCH_FILE,
     "merged-F16.gguf", "stages.err", "job.json", "begun.json",
 )  # fmt: skip
 
