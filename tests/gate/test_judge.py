@@ -436,7 +436,7 @@ def test_the_reason_says_which_wordings_failed_and_how_likely_the_target_is() ->
         ({"q_proj": 0.5, "up_proj": 0.5}, 0.5, True),
         ({"q_proj": 1.0, "up_proj": 1.0}, 0.5, False),
     ],
-    ids=["whole", "not in one kind of layers", "twice", "weaker, as wanted", "stronger than wanted"],
+    ids=["whole", "not in one kind of layers", "twice", "weaker", "stronger"],
 )
 def test_the_file_must_hold_what_was_trained(
     kept: dict[str, float], scale: float, fine: bool
