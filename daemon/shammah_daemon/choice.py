@@ -67,7 +67,7 @@ def start_of(store: Store, mode: Mode, active: Active) -> Start | None:
 
 def situation_of(store: Store, mode: Mode, active: Active) -> Situation:
     """What the store knows, for a lesson on the base of `active`."""
-    newest = store.verdicts.newest_of_all()
+    newest = store.verdicts.newest_of()
     trained = store.versions.last_trained(active.base)
     new = frozenset(example.id for example in store.examples.waiting(active))
     return Situation(

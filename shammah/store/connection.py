@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,6 +154,14 @@ class Connection:
 def _insertion(table: str, row: dict[str, Any]) -> str:
     places = ", ".join(f":{column}" for column in row)
     return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})"
+
+
+def among(column: str, ids: Collection[int] | None) -> tuple[str, list[str]]:
+    """The condition that a column is one of these numbers, or any where there are none, and its
+    parameters."""
+    if ids is None:
+        return "TRUE", []
+    return f"{column} IN (SELECT value FROM json_each(?))", [to_json(list(ids))]
 
 
 def to_json(value: Any) -> str:

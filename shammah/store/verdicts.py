@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from shammah.records import Judgement, Verdict
-from shammah.store.connection import Connection, to_json
+from shammah.store.connection import Connection, among, to_json
 
 
 class Verdicts:
@@ -45,19 +45,13 @@ class Verdicts:
         )
         return _judgement(row) if row else None
 
-    def newest_of(self, ids: Collection[int]) -> dict[int, Verdict]:
-        """The verdict of the newest gate that judged it, of each of these that one has judged."""
+    def newest_of(self, ids: Collection[int] | None = None) -> dict[int, Verdict]:
+        """By example id, the verdict of the newest gate that judged it; of all, or of these."""
+        condition, parameters = among("example_id", ids)
         rows = self._connection.rows(
             "SELECT example_id, verdict, max(job_id) FROM verdicts "
-            "WHERE example_id IN (SELECT value FROM json_each(?)) GROUP BY example_id",
-            to_json(list(ids)),
-        )
-        return {row["example_id"]: Verdict(row["verdict"]) for row in rows}
-
-    def newest_of_all(self) -> dict[int, Verdict]:
-        """The verdict of the newest gate that judged it, by example id."""
-        rows = self._connection.rows(
-            "SELECT example_id, verdict, max(job_id) FROM verdicts GROUP BY example_id"
+            f"WHERE {condition} GROUP BY example_id",
+            *parameters,
         )
         return {row["example_id"]: Verdict(row["verdict"]) for row in rows}
 

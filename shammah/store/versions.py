@@ -9,7 +9,7 @@ from typing import Any
 
 from shammah.errors import NotFound
 from shammah.records import Version
-from shammah.store.connection import Connection, to_json
+from shammah.store.connection import Connection, among, to_json
 
 
 class Versions:
@@ -83,20 +83,14 @@ class Versions:
             found.setdefault(row["version"], []).append(row["example_id"])
         return found
 
-    def taught(self, number: int) -> dict[int, str]:
-        """Example ids and the content hashes that the version was taught; empty for version 0."""
+    def taught(self, number: int, ids: Collection[int] | None = None) -> dict[int, str]:
+        """Example ids and the content hashes that the version was taught, of all or of these; empty
+        for version 0."""
+        condition, parameters = among("example_id", ids)
         rows = self._connection.rows(
-            "SELECT example_id, content_hash FROM taught WHERE version = ?", number
-        )
-        return {row["example_id"]: row["content_hash"] for row in rows}
-
-    def taught_of(self, number: int, ids: Collection[int]) -> dict[int, str]:
-        """The same of these examples only."""
-        rows = self._connection.rows(
-            "SELECT example_id, content_hash FROM taught WHERE version = ? "
-            "AND example_id IN (SELECT value FROM json_each(?))",
+            f"SELECT example_id, content_hash FROM taught WHERE version = ? AND {condition}",
             number,
-            to_json(list(ids)),
+            *parameters,
         )
         return {row["example_id"]: row["content_hash"] for row in rows}
 

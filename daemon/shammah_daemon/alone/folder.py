@@ -27,7 +27,8 @@ QUEUE = "queue.jsonl"
 
 #: What only a training that is not finished has there; rows and cases are words.
 _WORK = (
-    "rows.json", "cases.json", "train.json", "tried.json", "merge.json", "checkpoints", SKETCH_FILE,
+    "rows.json", "cases.json", "train.json", "tried.json", "merge.json", "quantize.json",
+    "checkpoints", SKETCH_FILE,
     "merged-F16.gguf", "stages.err", "job.json", "begun.json",
 )  # fmt: skip
 

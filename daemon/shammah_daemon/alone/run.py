@@ -30,7 +30,7 @@ from shammah_daemon.alone.lesson import Data, make
 from shammah_daemon.alone.options import Choices, chosen, require_same
 from shammah_daemon.alone.queue import Lines, Snapshot
 from shammah_daemon.alone.screen import Screen
-from shammah_daemon.alone.training import publish, train
+from shammah_daemon.alone.training import Merged, publish, train
 from shammah_daemon.bases import Bases
 from shammah_daemon.courtesy import Courtesy
 from shammah_daemon.promotion import LIBRARIES
@@ -184,7 +184,7 @@ class Run:
 
 
 def _result(
-    folder: Folder, begun: Begun, base: Base, trained: Mapping[str, Any], merged: str | None
+    folder: Folder, begun: Begun, base: Base, trained: Mapping[str, Any], merged: Merged | None
 ) -> dict[str, Any]:
     return {
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -197,7 +197,8 @@ def _result(
         "recipe": asdict(JobSpec.load(folder.path / "job.json").recipe),
         "training": dict(trained),
         "validation": _validation(trained, begun),
-        "quantization": merged,
+        "quantization": merged and merged.quantization,
+        "kept": merged and merged.kept,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,22 @@ async def train(folder: Path, ground: Path, stages: Stages, screen: Screen) -> d
             write_atomically(folder / "tried.json", text.encode())
 
 
+@dataclass(frozen=True)
+class Merged:
+    """The merged model."""
+
+    #: Another than was wanted where the rows are too short for that.
+    quantization: str
+    #: Of what was trained, by kind of layer: see `shammah.publish.kept`.
+    kept: dict[str, float]
+
+
 async def publish(
     folder: Path, base: Base, merge: str | None, stages: Stages, screen: Screen
-) -> str | None:
+) -> Merged | None:
     """`adapter.gguf`, which llama.cpp attaches, and the merged model of the type `merge`.
 
     An adapter of DoRA has no `adapter.gguf`: llama.cpp cannot attach it.
-
-    Returns:
-        The type of the merged model: another than `merge` where its rows are too short for that.
     """
     if merge is None:
         if not (folder / ADAPTER_FILE).exists():
@@ -63,10 +70,12 @@ async def publish(
     [suitable] = ladder([merge], merged["row_sizes"])
     if suitable != merge:
         screen.say(f"the rows of {base.name} are too short for {merge}: {suitable} instead")
-    if not (folder / f"model-{suitable}.gguf").exists():
-        await stages.run(["shammah.publish", "quantize", str(folder), suitable], screen.progress)
+    command = [
+        "shammah.publish", "quantize", str(folder), suitable, "--against", base.gguf, str(folder),
+    ]  # fmt: skip
+    quantized = await _stage(folder / "quantize.json", command, stages, screen)
     remove(folder / "merged-F16.gguf")
-    return suitable
+    return Merged(suitable, quantized["kept"])
 
 
 def _write_adapter(folder: Path, gguf: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from shammah.errors import ShammahError
@@ -67,6 +68,12 @@ def outcome(result: Mapping[str, Any]) -> str:
             + (f" (before {before:.3f})" if before is not None else "")
             + f", perplexity {validation['perplexity']:.2f}, "
             f"token accuracy {validation['token_accuracy']:.0%}"
+        )
+    if kept := result["kept"]:
+        least = min(kept, key=kept.__getitem__)
+        said.append(
+            f"the {result['quantization']} file holds {mean(kept.values()):.0%} of it "
+            f"({least}: {kept[least]:.0%})"
         )
     return " · ".join(said)
 

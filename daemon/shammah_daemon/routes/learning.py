@@ -93,7 +93,7 @@ def views_of(store: Store, examples: list[Example]) -> list[ExampleView]:
     """Examples with what the active version and the newest gate know of them."""
     active = store.pointer.active() or Active("", 0)
     ids = [item.id for item in examples]
-    taught = store.versions.taught_of(active.version, ids)
+    taught = store.versions.taught(active.version, ids)
     newest = store.verdicts.newest_of(ids)
     return [
         ExampleView.model_validate(item, from_attributes=True).model_copy(

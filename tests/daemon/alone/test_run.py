@@ -55,6 +55,7 @@ class Trained:
     lines: bytes  # that were in the queue
     out: Path
     result: dict[str, Any]  # as printed
+    said: str
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_ground: Path) -> Trai
     lines = queue.read_bytes()
     done = run(home, queue, folder / "out", "--json", "--merge", "Q8_0")
     assert done.returncode == 0, done.stderr
-    return Trained(home, queue, lines, folder / "out", json.loads(done.stdout))
+    return Trained(home, queue, lines, folder / "out", json.loads(done.stdout), done.stderr)
 
 
 @pytest.fixture
@@ -104,6 +105,8 @@ def test_both_formats_train_and_leave_an_adapter_a_log_and_the_archived_lines(
     trained: Trained,
 ) -> None:
     out, result = trained.out, trained.result
+    assert result["kept"] == dict.fromkeys(result["kept"], pytest.approx(1, abs=0.05))
+    assert "the Q8_0 file holds 100% of it" in trained.said
     assert {path.name for path in out.iterdir()} == {
         "adapter", "adapter.gguf", "log.jsonl", "training.json", "queue.jsonl", "model-Q8_0.gguf",
     }  # fmt: skip
