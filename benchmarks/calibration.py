@@ -32,11 +32,12 @@ from benchmarks.figures import Section, seconds
 from benchmarks.lessons import Lesson
 from shammah.config import Config
 from shammah.errors import UsageError
-from shammah.gate.evidence import Before
+from shammah.gate.evidence import Before, Origin
 from shammah.gate.examine import examine
 from shammah.gate.judge import Report, judge
 from shammah.gate.measure import measure_targets
 from shammah.records import Base
+from shammah.training.validation import at_step
 from shammah_daemon.bases import load_reference
 from shammah_daemon.judging import read_report, write_report
 from shammah_daemon.lesson import load_cases
@@ -169,9 +170,15 @@ async def _judge(gguf: Path, base: Base, folder: Path, reference: Path, form: Fo
     async with running(gguf) as engine:
         evidence = await examine(
             engine, load_cases(folder), before, load_reference(reference),
-            held(gguf, base, folder), _ignore,
+            _origin(gguf, base, folder), _ignore,
         )  # fmt: skip
     return judge(evidence, Config().gate, form)
+
+
+def _origin(gguf: Path, base: Base, folder: Path) -> Origin:
+    trained = json.loads((folder / "train.json").read_bytes())
+    nll = at_step(trained["held_out_nll"], trained["saved_step"], trained["steps"])
+    return Origin(held(gguf, base, folder), nll)
 
 
 def _candidate(arm: Arm, form: Form, report: Report) -> Candidate:

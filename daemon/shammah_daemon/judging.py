@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from shammah.config import Config
 from shammah.engine.handle import Engine
 from shammah.files import write_atomically
-from shammah.gate.evidence import Before
+from shammah.gate.evidence import Before, Origin
 from shammah.gate.examine import SLOTS, examine
 from shammah.gate.forgotten import ForgottenCase, Proof, measure_forgotten
 from shammah.gate.judge import Report, judge
@@ -144,11 +144,11 @@ class Judging:
         folder: Path,
         reference: Path,
         rung: Rung,
-        kept: Mapping[str, float],
+        origin: Origin,
         forgotten: Forgotten,
         progress: Progress,
     ) -> Report:
-        """The gate's report on the candidate in `engine`, whose file holds `kept`."""
+        """The gate's report on the candidate in `engine`."""
 
         async def tell(fraction: float, detail: str) -> None:
             await progress({"stage": "judging", "fraction": fraction, "detail": detail})
@@ -158,7 +158,7 @@ class Judging:
         async with self._serving.borrow(bare=True) as serving:
             known_before = await measure_forgotten(serving.engine, forgotten.cases)
         known_after = await measure_forgotten(engine, forgotten.cases)
-        evidence = await examine(engine, cases, before, probes, kept, tell)
+        evidence = await examine(engine, cases, before, probes, origin, tell)
         report = replace(
             judge(evidence, self._config.gate, rung.quantization, rung.scale),
             forgotten=forgotten.proofs(known_before, known_after),

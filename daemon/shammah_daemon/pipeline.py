@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from shammah.config import Config
 from shammah.engine.handle import Engine
 from shammah.errors import JobError
 from shammah.files import write_atomically
+from shammah.gate.evidence import Origin
 from shammah.gate.judge import Report, conclude
 from shammah.options import resolved
 from shammah.paths import Paths
@@ -27,6 +28,7 @@ from shammah.publish import ADAPTER_FOLDER
 from shammah.records import Base, Job, JobState, Mode
 from shammah.store.database import Store
 from shammah.training.spec import JobSpec
+from shammah.training.validation import at_step
 from shammah_daemon import artefacts, moving
 from shammah_daemon.anticipation import training
 from shammah_daemon.bases import Bases
@@ -167,9 +169,10 @@ class Pipeline:
         )  # fmt: skip
         await self._joblog.enter(job, JobState.JUDGING)
         gguf, reference = Path(quantized["path"]), self._bases.ground(base.name).reference
+        origin = Origin(quantized.get("kept", {}), _held_out_nll(trained.training))
         async with self._judging.candidate(gguf, quantized["sha256"]) as engine:
             report = await self._judging.judge(
-                engine, folder, reference, rung, quantized.get("kept", {}), trained.forgotten,
+                engine, folder, reference, rung, origin, trained.forgotten,
                 self._joblog.progress(job),
             )  # fmt: skip
             await _write(write_report, judged, report)
@@ -277,6 +280,11 @@ class Pipeline:
             lambda store: store.reject(job.id, report.as_dict(), judgements(report))
         )
         await uninterrupted(self._joblog.ended(done))
+
+
+def _held_out_nll(training: Mapping[str, Any]) -> float | None:
+    """What the training stage measured at the step that it saved."""
+    return at_step(training["held_out_nll"], training["saved_step"], training["steps"])
 
 
 def _on_active_base(store: Store, job: Job) -> Job:

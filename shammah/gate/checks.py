@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
@@ -16,8 +16,13 @@ from shammah.gate.paired import LEAST_PAIRS, mcnemar, sign_test
 from shammah.gate.verdicts import NLL_NOISE, CaseVerdict, count
 from shammah.records import Verdict
 
-#: Share of the answers that may be empty, endless or repetitive.
-MAX_INSANE_SHARE = 0.2
+#: Share of the answers that may be empty, endless or repetitive, and of the general questions those
+#: that may be answered so.
+MAX_INSANE_SHARE, MAX_INSANE_GENERAL = 0.2, 0.05
+
+#: By how much a target may be less likely than when it was trained, beyond twice: the good files of
+#: docs/learning.md differ by 0.003, those that were taught in another chat format by 0.14.
+DISAGREEMENT_NATS = 0.1
 
 #: From so many general questions on, the one with the largest KL may be left out of the mean.
 OUTLIER_FROM = 20
@@ -131,36 +136,35 @@ def scoped(found: Sequence[Leak], evidence: Evidence, config: GateConfig) -> Che
 
 
 def sane(evidence: Evidence) -> Check:
-    """Answers say something, end, and do not go round in circles."""
+    """Answers say something, end, and do not go round in circles.
+
+    General questions that were not answered count as sane: the candidate moved less on them.
+    """
     lessons = [is_sane(a) for measure in evidence.after for a in measure.answers]
-    general = [is_sane(item.answer, must_end=item.must_end) for item in evidence.general]
-    bad = [not fine for fine in (*lessons, *general)]
+    wrong = [item for item in evidence.general if not is_sane(item.answer, must_end=item.must_end)]
+    bad, total = lessons.count(False) + len(wrong), len(lessons) + len(evidence.general)
     passed = (
-        sum(bad) <= MAX_INSANE_SHARE * len(bad)
-        and general.count(False) <= MAX_INSANE_SHARE * len(general)
+        bad <= MAX_INSANE_SHARE * total
+        and len(wrong) <= MAX_INSANE_GENERAL * len(evidence.probes)
     )  # fmt: skip
-    detail = f"{sum(bad)} of {len(bad)} answers are empty, endless or repetitive"
-    return Check("sane", passed, detail)
+    detail = f"{bad} of {total} answers are empty, endless or repetitive"
+    if not wrong:
+        return Check("sane", passed, detail)
+    named = ", ".join(f"“{item.probe.question}”" for item in wrong)
+    detail += f", {len(wrong)} of them to general questions: {named}"
+    said = [f"the answer goes on or in circles: {named}"] if passed else []
+    return Check("sane", passed, detail, said)
 
 
 def faithful(evidence: Evidence, scale: float, config: GateConfig) -> Check:
-    """The file holds what was trained, of each kind of layer: rounding has not taken it away, and
-    nothing was left out, doubled or put into other rows on the way.
+    """The file is what training made, and is asked as training asked.
 
     Args:
         scale: of the adapter's effect, as it was wanted.
     """
-    if not evidence.kept:
-        return Check("faithful", True, "what the file holds of what was trained was not measured")
-    shares = {kind: share / scale for kind, share in evidence.kept.items()}
-    farthest = max(shares, key=lambda kind: abs(shares[kind] - 1))
-    least = config.min_kept
-    wrong = [kind for kind, share in shares.items() if not least <= share <= 2 - least]
-    detail = f"the file holds {fmean(shares.values()):.0%} of what was trained"
-    detail += f" ({farthest}: {shares[farthest]:.0%}, must be {least:.0%} to {2 - least:.0%})"
-    if not wrong:
-        return Check("faithful", True, detail)
-    return Check("faithful", False, f"{detail}; too little or too much: {', '.join(wrong)}")
+    holds, held = _holds_what_was_trained(evidence.origin.kept, scale, config.min_kept)
+    agrees, found = _agrees_with_training(evidence, scale)
+    return Check("faithful", holds and agrees, held + found)
 
 
 def is_sane(answer: Answered, *, must_end: bool = True) -> bool:
@@ -226,6 +230,37 @@ def _near_base(evidence: Evidence, config: GateConfig) -> tuple[bool, str, list[
     elif config.warn_kl < mean <= config.max_kl:
         warnings.append(f"KL to the base is {mean:.3f} nats, above {config.warn_kl:g}")
     return mean <= config.max_kl or outlier, detail, warnings
+
+
+def _holds_what_was_trained(
+    kept: Mapping[str, float], scale: float, least: float
+) -> tuple[bool, str]:
+    """Whether of each kind of layer enough is there, and not too much: rounding has not taken it
+    away, and nothing was left out, added twice or put into other rows on the way."""
+    if not kept:
+        return True, "what the file holds of what was trained was not measured"
+    shares = {kind: share / scale for kind, share in kept.items()}
+    farthest = max(shares, key=lambda kind: abs(shares[kind] - 1))
+    wrong = [kind for kind, share in shares.items() if not least <= share <= 2 - least]
+    detail = f"the file holds {fmean(shares.values()):.0%} of what was trained"
+    detail += f" ({farthest}: {shares[farthest]:.0%}, must be {least:.0%} to {2 - least:.0%})"
+    if wrong:
+        detail += f"; too little or too much: {', '.join(wrong)}"
+    return not wrong, detail
+
+
+def _agrees_with_training(evidence: Evidence, scale: float) -> tuple[bool, str]:
+    """Whether new targets are as likely here as they were to the model that was trained. A file that
+    is asked in another chat format than it was taught in answers, but knows less. A weaker adapter
+    is meant to know less."""
+    before = evidence.origin.held_out_nll
+    pairs = zip(evidence.cases, evidence.after, strict=True)
+    new = [measure.nll[0] for case, measure in pairs if case.new]
+    if before is None or not new or scale != 1:
+        return True, ""
+    nll, most = fmean(new), 2 * before + DISAGREEMENT_NATS
+    detail = f"; held-out wordings: {nll:.3f} nats a token, {before:.3f} when it was trained"
+    return nll <= most, f"{detail} (at most {most:.3f})"
 
 
 def _answers_hold(earlier: Sequence[CaseVerdict], config: GateConfig) -> tuple[bool, str]:

@@ -42,6 +42,17 @@ def must_end(probe: Probe) -> bool:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What training left to hold the file against; nothing of a job that an earlier version of the
+    program has trained."""
+
+    #: Of what was trained, the share that the file holds, by kind of layer.
+    kept: Mapping[str, float] = field(default_factory=dict)
+    #: Of held-out wordings, as training itself measured it at the end, in nats a token.
+    held_out_nll: float | None = None
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that was measured."""
 
@@ -51,5 +62,4 @@ class Evidence:
     probes: Sequence[Probe]  # general questions
     kl: Sequence[float]  # per probe, to the base, in nats
     general: Sequence[General]  # those on which the candidate moved furthest
-    # Of what was trained, the share that the file holds, by kind of layer; empty if not measured
-    kept: Mapping[str, float] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)

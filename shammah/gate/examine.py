@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from shammah.engine.handle import Engine
 from shammah.gate.evidence import (
@@ -12,6 +12,7 @@ from shammah.gate.evidence import (
     Before,
     Evidence,
     General,
+    Origin,
     must_end,
 )
 from shammah.gate.measure import (
@@ -42,13 +43,10 @@ async def examine(
     cases: Sequence[Case],
     before: Sequence[Before],
     probes: Sequence[Probe],
-    kept: Mapping[str, float],
+    origin: Origin,
     tell: Tell,
 ) -> Evidence:
     """All measurements of the candidate in `engine`.
-
-    Args:
-        kept: what was measured of its file.
 
     Scores come before answers: what answers leave in the cache would slow them. And KL tells which
     general questions are worth an answer.
@@ -62,7 +60,7 @@ async def examine(
     )
     await tell(0.9, "lessons")
     after = await measure_cases(engine, cases, answers, rejected)
-    return Evidence(cases, before, after, probes, kl, general, kept)
+    return Evidence(cases, before, after, probes, kl, general, origin)
 
 
 async def _general(engine: Engine, probes: Sequence[Probe]) -> list[General]:

@@ -125,7 +125,7 @@ def judge(
         ],
         leaks=leaks,
         summary=summary(verdicts),
-        kept=dict(evidence.kept),
+        kept=dict(evidence.origin.kept),
     )
 
 

@@ -29,3 +29,9 @@ def goes_wrong(measured: Sequence[float], patience: int) -> bool:
     """Whether each of the last `patience` measurements is worse than one before; never with 0."""
     newest, before = measured[-patience:], measured[:-patience]
     return patience > 0 and bool(before) and all(is_worse(nll, before) for nll in newest)
+
+
+def at_step(measured: Sequence[float], step: int, steps: int) -> float | None:
+    """The measurement after `step` of a training that ended after `steps`; None where none was."""
+    at = len(measured) - 1 if step == steps else step // VALIDATE_STEPS - 1
+    return measured[at] if 0 <= at < len(measured) else None

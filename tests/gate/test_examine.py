@@ -10,7 +10,7 @@ import pytest
 
 from shammah.engine.handle import Engine, Finished
 from shammah.engine.requests import Sampling, ScoreRow
-from shammah.gate.evidence import GENERAL_TOKENS, PATIENCE_TOKENS, Evidence
+from shammah.gate.evidence import GENERAL_TOKENS, PATIENCE_TOKENS, Evidence, Origin
 from shammah.gate.examine import examine
 from shammah.gate.measure import Probe
 
@@ -50,7 +50,7 @@ async def examined(engine: Talkative, probe: Probe) -> Evidence:
     async def tell(_fraction: float, _detail: str) -> None:
         pass
 
-    return await examine(cast(Engine, engine), [], [], [probe], {}, tell)
+    return await examine(cast(Engine, engine), [], [], [probe], Origin(), tell)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from shammah.config import GateConfig
 from shammah.gate.checks import OUTLIER_FROM, repeats
-from shammah.gate.evidence import GENERAL_TOKENS, Before, Evidence, General
+from shammah.gate.evidence import GENERAL_TOKENS, Before, Evidence, General, Origin
 from shammah.gate.judge import Report, conclude, judge
 from shammah.gate.measure import Answered, Case, CaseMeasure, Probe
 from shammah.gate.verdicts import NLL_NOISE, summary
@@ -354,7 +354,9 @@ def test_ordinary_words_leak_only_where_they_are_many(target: str, expected: lis
 )
 def test_insane_general_answers_fail_sane(bad: Answered) -> None:
     assert failed(verdict(with_general(NEW, general(0, bad), general(1, bad)))) == ["sane"]
-    assert verdict(with_general(NEW, general(0, bad))).passed
+    report = verdict(with_general(NEW, general(0, bad)))
+    assert report.passed
+    assert report.warnings == ["the answer goes on or in circles: “Question 0?”"]
 
 
 def test_a_general_answer_may_be_cut_where_the_base_goes_on_too() -> None:
@@ -441,21 +443,40 @@ def test_the_reason_says_which_wordings_failed_and_how_likely_the_target_is() ->
 def test_the_file_must_hold_what_was_trained(
     kept: dict[str, float], scale: float, fine: bool
 ) -> None:
-    report = judge(replace(NEW, kept=kept), CONFIG, "Q8_0", scale)
+    report = judge(replace(NEW, origin=Origin(kept)), CONFIG, "Q8_0", scale)
     assert failed(report) == ([] if fine else ["faithful"])
     assert report.kept == kept
 
 
 def test_the_kind_of_layers_that_lacks_it_is_named() -> None:
-    report = judge(replace(NEW, kept={"q_proj": 0.03, "up_proj": 0.97}), CONFIG, "Q8_0")
+    report = judge(replace(NEW, origin=Origin({"q_proj": 0.03, "up_proj": 0.97})), CONFIG, "Q8_0")
     assert report.checks[-1].detail == (
         "the file holds 50% of what was trained (q_proj: 3%, must be 30% to 170%); "
         "too little or too much: q_proj"
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "trained", "scale", "fine"),
+    [
+        (NEW, 0.02, 1.0, True),  # 0.1 nats are found
+        (NEW, 0.0, 1.0, True),
+        (with_after(NEW, *(measured(n, nll=0.2) for n in range(1, PORTS + 1))), 0.04, 1.0, False),
+        (with_after(NEW, *(measured(n, nll=0.2) for n in range(1, PORTS + 1))), 0.06, 1.0, True),
+        (with_after(NEW, *(measured(n, nll=0.2) for n in range(1, PORTS + 1))), 0.04, 0.5, True),
+        (with_after(OLD, *(measured(n, nll=0.2) for n in range(2, 6))), 0.04, 1.0, True),
+    ],
+    ids=["as trained", "to the limit", "other", "hard to learn", "weaker", "not taught now"],
+)
+def test_new_targets_must_be_as_likely_as_they_were_to_training(
+    given: Evidence, trained: float, scale: float, fine: bool
+) -> None:
+    given = replace(given, origin=Origin(held_out_nll=trained))
+    assert failed(judge(given, CONFIG, "Q8_0", scale)) == ([] if fine else ["faithful"])
+
+
 def test_a_report_survives_json() -> None:
-    report = conclude([verdict(replace(NEW, kept={"q_proj": 0.99}))])
+    report = conclude([verdict(replace(NEW, origin=Origin({"q_proj": 0.99})))])
     assert Report.from_dict(json.loads(json.dumps(report.as_dict()))) == report
 
 

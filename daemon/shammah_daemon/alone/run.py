@@ -21,7 +21,7 @@ from shammah.errors import DamagedFile, ShammahError, UsageError
 from shammah.paths import Paths
 from shammah.records import Base
 from shammah.training.spec import JobSpec
-from shammah.training.validation import VALIDATE_STEPS
+from shammah.training.validation import at_step
 from shammah_daemon.alone import queue as queues
 from shammah_daemon.alone import wording
 from shammah_daemon.alone.base import file_of, find, prepared
@@ -204,14 +204,16 @@ def _result(
 
 def _validation(trained: Mapping[str, Any], begun: Begun) -> dict[str, Any] | None:
     """What was measured at the step whose weights the adapter has; None where nothing was."""
-    measured, step = trained["held_out_nll"], trained["saved_step"]
-    if not measured:
+    nll, accuracy = (
+        at_step(trained[key], trained["saved_step"], trained["steps"])
+        for key in ("held_out_nll", "held_out_accuracy")
+    )
+    if nll is None:
         return None
-    at = len(measured) - 1 if step == trained["steps"] else step // VALIDATE_STEPS - 1
     return {
         "of": "lines" if begun.choices.validation_split else "wordings",
-        "nll": measured[at],
+        "nll": nll,
         "nll_before": begun.data["held_out_nll_before"],
-        "perplexity": math.exp(min(measured[at], 700.0)),
-        "token_accuracy": trained["held_out_accuracy"][at],
+        "perplexity": math.exp(min(nll, 700.0)),
+        "token_accuracy": accuracy,
     }
