@@ -250,9 +250,9 @@ def _holds_what_was_trained(
 
 
 def _agrees_with_training(evidence: Evidence, scale: float) -> tuple[bool, str]:
-    """Whether new targets are as likely here as they were to the model that was trained. A file that
-    is asked in another chat format than it was taught in answers, but knows less. A weaker adapter
-    is meant to know less."""
+    """Whether new targets are as likely here as to the model that was trained. A file that is asked
+    in another chat format than it was taught in answers, but knows less. A weaker adapter is meant
+    to know less."""
     before = evidence.origin.held_out_nll
     pairs = zip(evidence.cases, evidence.after, strict=True)
     new = [measure.nll[0] for case, measure in pairs if case.new]
