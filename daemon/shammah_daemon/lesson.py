@@ -107,6 +107,8 @@ async def build(
     if not training.learning_rate:
         rows, quick = sum(map(len, dataset.epochs)), situation.start is not None
         recipe = slowed(recipe, share_of_rate(rows, training.batch_rows, quick=quick))
+    watched = {row.example_id for row in dataset.rows if row.held_out}
+    judged = [m for m in materials if m.example.id in choice.judged]
     return Lesson(
         spec=JobSpec(
             job_id=job.id,
@@ -129,12 +131,10 @@ async def build(
             too_long=too_long,
         ),
         dataset=dataset,
-        cases=await cases(
-            [m for m in materials if m.example.id in choice.judged],
-            situation.new,
-            engine,
-            template,
-        ),
+        cases=[
+            replace(case, watched=case.example_id in watched)
+            for case in await cases(judged, situation.new, engine, template)
+        ],
     )
 
 

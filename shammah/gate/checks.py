@@ -250,15 +250,15 @@ def _holds_what_was_trained(
 
 
 def _agrees_with_training(evidence: Evidence, scale: float) -> tuple[bool, str]:
-    """Whether new targets are as likely here as to the model that was trained. A file that is asked
-    in another chat format than it was taught in answers, but knows less. A weaker adapter is meant
-    to know less."""
+    """Whether targets are as likely here as to the model that was trained. A file that is asked in
+    another chat format than it was taught in answers, but knows less. A weaker adapter is meant to
+    know less."""
     before = evidence.origin.held_out_nll
     pairs = zip(evidence.cases, evidence.after, strict=True)
-    new = [measure.nll[0] for case, measure in pairs if case.new]
-    if before is None or not new or scale != 1:
+    watched = [measure.nll[0] for case, measure in pairs if case.watched]
+    if before is None or not watched or scale != 1:
         return True, ""
-    nll, most = fmean(new), 2 * before + DISAGREEMENT_NATS
+    nll, most = fmean(watched), 2 * before + DISAGREEMENT_NATS
     detail = f"; held-out wordings: {nll:.3f} nats a token, {before:.3f} when it was trained"
     return nll <= most, f"{detail} (at most {most:.3f})"
 

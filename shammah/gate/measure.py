@@ -34,6 +34,8 @@ class Case:
     in_conversation: list[int] | None  # as asked, after other exchanges; None: it has its own
     target: list[int]
     rejected: list[int] | None
+    #: Training measures its target after the first held-out phrasing, too.
+    watched: bool = False
 
     @property
     def prompts(self) -> list[list[int]]:

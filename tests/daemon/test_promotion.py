@@ -110,6 +110,9 @@ def test_a_version_is_whole_and_says_what_it_was_made_of(taught_daemon: Daemon) 
         kept = version.report["kept"]
         assert kept == dict.fromkeys(kept, pytest.approx(1, abs=0.1))
         assert {"q_proj", "k_proj", "down_proj"} < set(kept)
+        faithful = version.report["checks"][-1]
+        assert faithful["name"] == "faithful"
+        assert "nats a token" in faithful["detail"]
         assert client.job(1).summary == "learned 3 of 3. Version 1 answers now."
         assert {path.name for path in taught_daemon.paths.job(1).iterdir()} <= KEPT_FILES
         assert client.status().waiting == 0

@@ -34,6 +34,7 @@ def case(number: int, *, new: bool = True, level: Level = Level.MEDIUM) -> Case:
         in_conversation=[6],
         target=[4, 5],
         rejected=None,
+        watched=new,
     )
 
 
@@ -466,9 +467,9 @@ def test_the_kind_of_layers_that_lacks_it_is_named() -> None:
         (with_after(NEW, *(measured(n, nll=0.2) for n in range(1, PORTS + 1))), 0.04, 0.5, True),
         (with_after(OLD, *(measured(n, nll=0.2) for n in range(2, 6))), 0.04, 1.0, True),
     ],
-    ids=["as trained", "to the limit", "other", "hard to learn", "weaker", "not taught now"],
+    ids=["as trained", "to the limit", "other", "hard to learn", "weaker", "not watched"],
 )
-def test_new_targets_must_be_as_likely_as_they_were_to_training(
+def test_targets_must_be_as_likely_as_they_were_to_training(
     given: Evidence, trained: float, scale: float, fine: bool
 ) -> None:
     given = replace(given, origin=Origin(held_out_nll=trained))
