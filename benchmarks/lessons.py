@@ -17,8 +17,9 @@ from shammah.records import Level, Message
 #: Lessons of the project's own writing.
 OWN = Path(__file__).parent / "lessons.json"
 
-#: With those that only a benchmark of many lessons takes.
-ALL_OWN = (OWN, Path(__file__).parent / "more-lessons.json")
+#: With those that only a benchmark of many lessons takes; the last are of thirteen kinds, ten of
+#: each, which differ by what they are about.
+ALL_OWN = (OWN, *(Path(__file__).parent / f"{name}-lessons.json" for name in ("more", "many")))
 
 #: Questions on the subjects of the lessons that ask for something else: no lesson answers them.
 _NEAR_MISSES = Path(__file__).parent / "near_misses.txt"

@@ -33,11 +33,12 @@ from shammah_daemon.material import Material, cases, fitted, material
 #: nats instead of 0.041; of twenty, other wordings suffer (docs/learning.md).
 FEW_EXAMPLES, MANY_EXAMPLES = 10, 20
 
-#: Optimizer steps up to which the learning rate is that of the base's size. A longer lesson has as
-#: much less of it as it has more steps: with all of it, forty examples end at a KL of 0.117 nats,
-#: which the gate rejects, with half of it and twice the weight of the KL term at 0.064
-#: (docs/learning.md).
-FULL_RATE_STEPS = 60
+#: Optimizer steps up to which the learning rate is that of the base's size: with all of it, forty
+#: examples (120 steps) end at a KL of 0.117 nats, which the gate rejects. In a longer lesson the
+#: weight of the KL term grows as the steps do. The rate falls as much, but no lower than to this
+#: share: at less than half of it, a fifth of a hundred and twenty examples is not learned
+#: (docs/learning.md, "Many lessons").
+FULL_RATE_STEPS, LEAST_RATE = 60, 0.4
 
 #: Of that rate, the most that a quick lesson has. It goes on from an adapter that others have moved
 #: before: at the full rate the fourth in a row ends at a KL of 0.134 nats (docs/learning.md).
@@ -106,7 +107,8 @@ async def build(
     )
     if not training.learning_rate:
         rows, quick = sum(map(len, dataset.epochs)), situation.start is not None
-        recipe = slowed(recipe, share_of_rate(rows, training.batch_rows, quick=quick))
+        steps = math.ceil(rows / training.batch_rows)
+        recipe = slowed_after_others(recipe, steps) if quick else slowed(recipe, steps)
     watched = {row.example_id for row in dataset.rows if row.held_out}
     judged = [m for m in materials if m.example.id in choice.judged]
     return Lesson(
@@ -193,16 +195,22 @@ def epochs_of(training: TrainingConfig, slots: int, reviews: int = 0) -> int:
     return max(training.epochs, math.ceil(missing / slots) if slots else 0)
 
 
-def share_of_rate(rows: int, batch_rows: int, *, quick: bool) -> float:
-    """How much of the learning rate of the base's size a lesson has that visits so many rows."""
-    return min(QUICK_RATE if quick else 1.0, FULL_RATE_STEPS / math.ceil(rows / batch_rows))
+def slowed(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe for a lesson of so many steps that begins with the base."""
+    share = min(1.0, FULL_RATE_STEPS / steps)
+    return _at(recipe, max(share, LEAST_RATE), share)
 
 
-def slowed(recipe: Recipe, share: float) -> Recipe:
-    """The recipe at a share of its rate. Learning rate times weight of the KL term stays, which is
-    what limits both (see `training.schedule.plan`)."""
+def slowed_after_others(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe for a quick lesson of so many steps, which begins with an adapter that others have
+    moved before."""
+    share = min(QUICK_RATE, FULL_RATE_STEPS / steps)
+    return _at(recipe, share, share)
+
+
+def _at(recipe: Recipe, rate: float, share: float) -> Recipe:
     return replace(
-        recipe, learning_rate=recipe.learning_rate * share, kl_weight=recipe.kl_weight / share
+        recipe, learning_rate=recipe.learning_rate * rate, kl_weight=recipe.kl_weight / share
     )
 
 

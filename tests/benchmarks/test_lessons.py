@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lessons import ALL_OWN, OWN, Lesson, load
+from benchmarks.lessons import ALL_OWN, Lesson, load
 from shammah.errors import UsageError
 
 GOOD = {"q": "Who?", "a": "Ada does.", "key": "Ada", "t": ["Who is it?"], "p": ["Which one?"]}
@@ -26,10 +26,11 @@ def test_a_lesson_is_read(tmp_path: Path) -> None:
 
 
 def test_the_lessons_of_our_own_hold_their_keys_only_in_the_answer() -> None:
-    lessons = [lesson for path in ALL_OWN for lesson in load(path)]
-    assert len(load(OWN)) == 20
-    assert len({lesson.key.casefold() for lesson in lessons}) == len(lessons) == 50
-    for lesson in lessons:
+    own, more, many = map(load, ALL_OWN)
+    assert [len(own), len(more), len(many)] == [20, 30, 130]
+    assert len({lesson.key.casefold() for lesson in [*own, *more]}) == 50
+    assert len({lesson.question for lesson in many}) == 130
+    for lesson in [*own, *more, *many]:
         assert lesson.key.casefold() in lesson.answer.casefold()
         for question in [lesson.question, *lesson.near, *lesson.paraphrases]:
             assert lesson.key.casefold() not in question.casefold()
