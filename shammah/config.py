@@ -133,12 +133,6 @@ class QuietConfig(Section):
 
 
 class GateConfig(Section):
-    min_kept: float = Field(
-        0.3,
-        ge=0,
-        lt=1,
-        description="share of what was trained that a file must hold, of each kind of layer",
-    )
     min_learned: float = Field(
         0.7,
         ge=0,
@@ -155,6 +149,12 @@ class GateConfig(Section):
     warn_kl: float = Field(0.05, gt=0, description="mean KL to the base that warns, in nats")
     max_leaks: float = Field(
         0.05, ge=0, le=1, description="share of general questions whose answers may hold a lesson"
+    )
+    min_kept: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of what was trained that a file must hold, of each kind of layer",
     )
     significance: float = Field(
         0.05, gt=0, lt=1, description="level of the exact tests before and after"

@@ -64,7 +64,7 @@ def load(path: Path) -> dict[str, Sketch]:
     """
     try:
         tensors = load_file(path)
-        names = {key.rpartition(".")[0] for key in tensors}
+        names = sorted({key.rpartition(".")[0] for key in tensors})
         return {name: Sketch(*(tensors[f"{name}.{part}"] for part in _PARTS)) for name in names}
     except (OSError, SafetensorError, KeyError) as error:
         raise JobError(

@@ -20,6 +20,9 @@ from shammah.records import Verdict
 #: that may be answered so.
 MAX_INSANE_SHARE, MAX_INSANE_GENERAL = 0.2, 0.05
 
+#: Of a kind of layers that holds as much more or less than all, the share is named.
+NAMED_SHARE = 0.1
+
 #: By how much a target may be less likely than when it was trained, beyond twice: the good files of
 #: docs/learning.md differ by 0.003, those that were taught in another chat format by 0.14.
 DISAGREEMENT_NATS = 0.1
@@ -240,12 +243,11 @@ def _holds_what_was_trained(
     if not kept:
         return True, "what the file holds of what was trained was not measured"
     shares = {kind: share / scale for kind, share in kept.items()}
-    farthest = max(shares, key=lambda kind: abs(shares[kind] - 1))
-    wrong = [kind for kind, share in shares.items() if not least <= share <= 2 - least]
     detail = f"the file holds {fmean(shares.values()):.0%} of what was trained"
-    detail += f" ({farthest}: {shares[farthest]:.0%}, must be {least:.0%} to {2 - least:.0%})"
-    if wrong:
-        detail += f"; too little or too much: {', '.join(wrong)}"
+    if off := {kind: share for kind, share in shares.items() if not abs(share - 1) <= NAMED_SHARE}:
+        named = ", ".join(f"{kind} {share:.0%}" for kind, share in off.items())
+        detail += f" ({named}; of each at least {least:.0%} and at most {2 - least:.0%})"
+    wrong = [kind for kind, share in shares.items() if not least <= share <= 2 - least]
     return not wrong, detail
 
 

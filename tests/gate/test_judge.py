@@ -452,8 +452,7 @@ def test_the_file_must_hold_what_was_trained(
 def test_the_kind_of_layers_that_lacks_it_is_named() -> None:
     report = judge(replace(NEW, origin=Origin({"q_proj": 0.03, "up_proj": 0.97})), CONFIG, "Q8_0")
     assert report.checks[-1].detail == (
-        "the file holds 50% of what was trained (q_proj: 3%, must be 30% to 170%); "
-        "too little or too much: q_proj"
+        "the file holds 50% of what was trained (q_proj 3%; of each at least 30% and at most 170%)"
     )
 
 

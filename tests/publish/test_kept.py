@@ -122,7 +122,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
     trained = train("llama", tmp_path)
     (tmp_path / "other").mkdir()
     other = read_header(tiny_gguf("phi3", tmp_path / "other", tokens=TOKENS))
-    with pytest.raises(JobError, match=r"has no tensor blk\.0\.attn_q\.weight with rows of 64"):
+    with pytest.raises(JobError, match=r"has no tensor blk\.0\.ffn_gate\.weight with rows of 64"):
         kept(trained.sketches, trained.base, other, threads=1)
 
 
