@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from tomlkit.exceptions import TOMLKitError
 
 from shammah.errors import UsageError
@@ -118,7 +126,21 @@ class TrainingConfig(BaseModel):
         description="what starts training as several processes, as "
         '"torchrun --standalone --nproc-per-node=2"; flags as --name=value; empty: one process',
     )
+    fsdp: bool = Field(
+        False,
+        description="the processes that training.launch starts divide the base among them: for one "
+        "that no GPU holds whole",
+    )
     seed: int = Field(0, ge=0, description="seed of everything that is random in a job")
+
+    @field_validator("fsdp")
+    @classmethod
+    def _require_processes(cls, fsdp: bool, info: ValidationInfo) -> bool:
+        if fsdp and not info.data.get("launch"):
+            raise ValueError(
+                "only several processes can divide a base, and training.launch starts none"
+            )
+        return fsdp
 
 
 @dataclass(frozen=True)

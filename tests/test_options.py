@@ -44,6 +44,7 @@ def test_custom_is_the_settings_with_options_of_its_own() -> None:
         ({"target_modules": ["q proj"]}, "target_modules = "),
         ({"launch": "bash -c true"}, "launch = "),
         ({"launch": "torchrun --no-python /bin/true"}, "launch = "),
+        ({"fsdp": True}, r"fsdp = True: only several processes .* training\.launch starts none"),
     ],
 )
 def test_what_is_no_option_is_refused_by_name(options: dict[str, Any], said: str) -> None:

@@ -17,6 +17,7 @@ import structlog
 
 from shammah.errors import ShammahError
 from shammah.gate.measure import Case, measure_targets
+from shammah.options import TrainingConfig
 from shammah.records import Active, Example, ExampleStatus
 from shammah_daemon.bases import Bases
 from shammah_daemon.lesson import cases_of
@@ -89,10 +90,17 @@ class Anticipation:
         task.add_done_callback(self._tasks.discard)
 
 
-def training(ground: Path, launch: str = "") -> list[str]:
-    """The stage that trains on the base in `ground`; its job is what it is asked."""
+def training(ground: Path, config: TrainingConfig | None = None) -> list[str]:
+    """The stage that trains on the base in `ground`; its job is what it is asked.
+
+    Args:
+        config: says whether several processes train; None: one does.
+    """
     words = ["shammah.training", "train", str(ground)]
-    return [*words, "--launch", launch] if launch else words
+    if config is not None and config.launch:
+        words += ["--launch", config.launch]
+        words += ["--fsdp"] if config.fsdp else []
+    return words
 
 
 async def _quietly(work: Coroutine[None, None, None]) -> None:

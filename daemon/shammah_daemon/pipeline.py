@@ -128,8 +128,8 @@ class Pipeline:
         torch on one core, the serving engine has the others."""
         await self._joblog.enter(job, JobState.TRAINING)
         await self._check_start(spec)
-        launch = resolved(self._config.training, job.preset, job.options).launch
-        stage = training(self._bases.ground(base.name).folder, launch)
+        config = resolved(self._config.training, job.preset, job.options)
+        stage = training(self._bases.ground(base.name).folder, config)
         request = {
             "job_dir": str(folder),
             "adapter": self._start(spec),

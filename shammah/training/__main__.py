@@ -3,7 +3,8 @@ files.
 
 `train` can be started before there is anything to train: it loads the base, then reads one line
 `{"job_dir", "adapter", "adjustments"}`. With `--launch` it becomes a launcher, which starts it
-several times. Knows where each file lies; the work itself is in the other modules.
+several times; with `--fsdp` they divide the base among them. Knows where each file lies; the work
+itself is in the other modules.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ def main(arguments: list[str]) -> None:
     train = commands.add_parser("train")
     train.add_argument("base_dir", type=Path)
     train.add_argument("--launch", default="", help="see training.launch")
+    train.add_argument("--fsdp", action="store_true", help="see training.fsdp")
     train.add_argument("--launched", action="store_true", help="a launcher has started this")
     export = commands.add_parser("export")
     export.add_argument("base_dir", type=Path)
     options = parser.parse_args(arguments)
     if options.command == "train" and options.launch:
-        stage.become(launching.command(options.launch, options.base_dir))
+        stage.become(launching.command(options.launch, options.base_dir, fsdp=options.fsdp))
     launched = options.command == "train" and options.launched
     stage.begin(silent=launched and os.environ.get("RANK", "0") != "0")
     # torch takes a second to import: not before the arguments are known to be right
@@ -48,7 +50,11 @@ def main(arguments: list[str]) -> None:
         with stage.reporting():
             from shammah.training.train import train_when_asked
 
-        stage.run(lambda stop: train_when_asked(options.base_dir, stop, launched))
+        stage.run(
+            lambda stop: train_when_asked(
+                options.base_dir, stop, launched=launched, fsdp=launched and options.fsdp
+            )
+        )
 
 
 if __name__ == "__main__":

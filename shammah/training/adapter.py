@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -17,7 +20,7 @@ from transformers import PreTrainedModel
 
 from shammah.bases.sketch import Sketch
 from shammah.errors import JobError, NotFinite
-from shammah.training import optimizers
+from shammah.training import optimizers, sharding
 from shammah.training.lora_linear import adapted, fuse, magnitude, matrices
 from shammah.training.magnitudes import Lengths
 from shammah.training.model import linear_layers
@@ -45,7 +48,7 @@ class Adapter:
     A are its whitened coordinates, where the recipe whitens: A = masters P.
 
     Layers are computed together (`lora_linear.fuse`), except where the recipe has dropout or DoRA
-    or the base is kept in 4 bits: PEFT's own layers compute those.
+    or the base is kept in 4 bits or divided among processes: PEFT's own layers compute those.
     """
 
     def __init__(
@@ -106,7 +109,7 @@ class Adapter:
             if recipe.whiten:
                 first = next(iter(group)).removeprefix(_PREFIX)
                 self._whitened.append((span, whitenings[first].to(self.masters.device)))
-            dense = [layer for layer in layers if isinstance(layer, Linear)]
+            dense = [layer for layer in layers if _is_whole(layer)]
             if len(dense) == len(layers) and not (recipe.dropout or recipe.use_dora):
                 width = layers[0].in_features
                 values, gradients = self._values[span], self._gradients[span]
@@ -217,22 +220,17 @@ class Adapter:
 
     @torch.no_grad()
     def sketches(self) -> dict[str, Sketch]:
-        """What the layers add to the base, as they compute it, by their names in transformers."""
+        """What the layers add to the base, as they compute it, by their names in transformers.
+
+        Called by all processes that share a base.
+        """
         random = torch.Generator().manual_seed(0)
         found = {}
-        for name, layer in self._layers.items():
-            a, _b = matrices(layer)
-            left = torch.randint(2, (_LEFT, layer.in_features), generator=random) * 2 - 1
-            left = left.to(a)
-            right = a.sign()  # what reads the input as A does
-            base = layer.get_base_layer()
-            bias = 0 if base.bias is None else base.bias
-            rows, added = base(left) - bias, layer(right) - base(right)
-            found[name.removeprefix(_PREFIX)] = Sketch(
-                left.to("cpu", torch.int8).numpy(),
-                right.to("cpu", torch.int8).numpy(),
-                (rows.float() @ added.float().T).cpu().numpy(),
-            )
+        for block, names in groupby(self._layers, partial(sharding.enclosing, self._peft)):
+            with sharding.gathered(block):
+                for name in names:
+                    sketched = _sketch(self._layers[name], random)
+                    found[name.removeprefix(_PREFIX)] = sketched
         return found
 
     def _parameters(self) -> list[torch.nn.Parameter]:
@@ -258,6 +256,11 @@ def _config(model: PreTrainedModel, recipe: Recipe) -> LoraConfig:
             "training.use_dora needs the base in 16 bits, for which memory is too small",
             hint="'shammah config set training.use_dora false', or use a smaller base",
         )
+    if recipe.use_dora and sharding.is_sharded(model):
+        raise JobError(
+            "training.use_dora needs the base whole, and training.fsdp divides it",
+            hint="'shammah config set training.use_dora false', or training.fsdp",
+        )
     if recipe.init_lora_weights == "orthogonal" and recipe.rank % 2:
         raise JobError(
             f"training.init_lora_weights = 'orthogonal' needs an even rank, not {recipe.rank}",
@@ -275,6 +278,26 @@ def _config(model: PreTrainedModel, recipe: Recipe) -> LoraConfig:
         ),
         task_type="CAUSAL_LM",
     )
+
+
+def _sketch(layer: LoraLayer, random: torch.Generator) -> Sketch:
+    a, _b = matrices(layer)
+    left = torch.randint(2, (_LEFT, layer.in_features), generator=random) * 2 - 1
+    left = left.to(a)
+    right = a.sign()  # what reads the input as A does
+    base = layer.get_base_layer()
+    bias = 0 if base.bias is None else base.bias
+    rows, added = base(left) - bias, layer(right) - base(right)
+    return Sketch(
+        left.to("cpu", torch.int8).numpy(),
+        right.to("cpu", torch.int8).numpy(),
+        (rows.float() @ added.float().T).cpu().numpy(),
+    )
+
+
+def _is_whole(layer: LoraLayer) -> TypeGuard[Linear]:
+    """Whether the weights of its base are here as they are multiplied."""
+    return isinstance(layer, Linear) and not sharding.is_sharded(layer.get_base_layer())
 
 
 def _rows(flat: torch.Tensor, whitening: Whitening) -> torch.Tensor:

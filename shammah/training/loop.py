@@ -15,7 +15,7 @@ from shammah.training.adapter import Adapter
 from shammah.training.checkpoints import Progress
 from shammah.training.model import Hardware, target_logits
 from shammah.training.objective import Teacher, are_likeliest, kl, nll
-from shammah.training.packing import Conversation, pack, share, size, split
+from shammah.training.packing import Conversation, Pack, pack, share, size, split
 from shammah.training.schedule import Step, Turn
 from shammah.training.spec import Adjustments, Recipe, Row
 from shammah.training.teacher import Replay
@@ -187,11 +187,15 @@ class Trainer:
         total, right = 0.0, 0.0
         alone = [[row] for row in self._held_out]
         alone = [alone[i] for i in self._mine(alone)]
-        for batch in split(alone, self._hardware.max_tokens, self._divided):
-            packed = pack([alone[i] for i in batch], self._hardware.dtype, self._hardware.device)
+        batches = split(alone, self._hardware.max_tokens, self._divided)
+        missing = self._missing(batches)
+        for batch in batches:
+            packed = self._packed([alone[i] for i in batch])
             logits = target_logits(self._model, packed)
             total += nll(logits, packed.targets).sum().item()
             right += int(are_likeliest(logits, packed.targets).sum())
+        for _ in range(missing):
+            self._idle_logits()
         total, right = self._world.totals(total, right)
         tokens = sum(len(row.target) for row in self._held_out)
         return total / tokens, right / tokens
@@ -206,10 +210,10 @@ class Trainer:
         mean_nll, mean_kl, right = 0.0, 0.0, 0.0
         mine = self._mine(whole)
         conversations = [whole[i] for i in mine]
-        for batch in split(conversations, self._hardware.max_tokens, self._divided):
-            packed = pack(
-                [conversations[i] for i in batch], self._hardware.dtype, self._hardware.device
-            )
+        batches = split(conversations, self._hardware.max_tokens, self._divided)
+        missing = self._missing(batches)
+        for batch in batches:
+            packed = self._packed([conversations[i] for i in batch])
             turns = [turn for i in batch for turn in step.conversations[mine[i]]]
             is_replay = torch.tensor(
                 [turn.is_replay for turn in turns for _token in self._row(turn).target],
@@ -227,8 +231,22 @@ class Trainer:
                 mean_kl += loss_kl.item()
             torch.autograd.backward(loss)
             mean_nll += loss_nll.item()
+        for _ in range(missing):
+            torch.autograd.backward(0 * self._idle_logits().sum())
         mean_nll, mean_kl, right = self._world.totals(mean_nll, mean_kl, right)
         return StepMeans(mean_nll, mean_kl, right / taught, sum(map(size, whole)))
+
+    def _missing(self, batches: Sequence[list[int]]) -> int:
+        """How many passes another process makes beyond these. Where the base is divided among
+        them, it is gathered in every pass of each, so that all must make as many."""
+        return self._world.most(len(batches)) - len(batches) if self._hardware.sharded else 0
+
+    def _idle_logits(self) -> torch.Tensor:
+        """Of a pass that teaches and measures nothing."""
+        return target_logits(self._model, self._packed([[self._rows[0]]]))
+
+    def _packed(self, conversations: Sequence[Conversation]) -> Pack:
+        return pack(conversations, self._hardware.dtype, self._hardware.device)
 
     def _mine(self, conversations: Sequence[Conversation]) -> list[int]:
         """Which of them this process computes."""

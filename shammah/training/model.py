@@ -19,7 +19,7 @@ from transformers import (
 
 from shammah.cores import usable_cores
 from shammah.errors import BaseModelError
-from shammah.training import causal, devices
+from shammah.training import causal, devices, sharding
 from shammah.training.attention_sizes import MAX_BLOCKS_TOKENS
 from shammah.training.packing import Layout, Pack, unpacked
 from shammah.training.planning import MOST_TOKENS, Plan
@@ -45,6 +45,7 @@ class Hardware:
     dtype: torch.dtype
     max_tokens: int  # of one forward and backward pass
     four_bit: bool = False  # the linear layers are kept as NF4
+    sharded: bool = False  # each of several processes holds a part of the blocks
 
     @classmethod
     def detect(cls) -> Hardware:
@@ -58,7 +59,13 @@ class Hardware:
         """As it was planned."""
         setting = plan.setting
         dtype = torch.bfloat16 if setting.precision == "bfloat16" else torch.float32
-        return cls(torch.device(setting.device), dtype, plan.max_tokens, setting.four_bit)
+        return cls(
+            torch.device(setting.device),
+            dtype,
+            plan.max_tokens,
+            setting.four_bit,
+            sharded=setting.shards > 1,
+        )
 
     def prepare_torch(self, processes: int = 1) -> None:
         """All cores that this process may use, or its part of them where so many `processes` train
@@ -87,10 +94,12 @@ def load(folder: Path, hardware: Hardware) -> PreTrainedModel:
             f"cannot load the training weights in {folder}: {error}",
             hint="remove that folder; it is made again",
         ) from error
-    if not hardware.four_bit:
-        torch.nn.Module.to(model, hardware.device)
     model.requires_grad_(False)
     model.train(False)
+    if hardware.sharded:
+        sharding.shard(model, hardware.device)
+    elif not hardware.four_bit:
+        torch.nn.Module.to(model, hardware.device)
     if hardware.four_bit:
         _keep_differentiable(model)
     return model

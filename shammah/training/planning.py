@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shammah.training.sizing import (
     DeviceKind,
@@ -102,15 +102,16 @@ class Plan:
     lines: tuple[Line, ...]
 
 
-def plan(shape: Shape, machines: Sequence[Machine], work: Work) -> Plan:
+def plan(shape: Shape, machines: Sequence[Machine], work: Work, shards: int = 1) -> Plan:
     """The plan for the first of `machines` on which the training fits, else for the last one.
 
     Args:
         machines: the fastest first.
+        shards: processes that divide the base among them; it is not kept in 4 bits then.
     """
     passed_over: list[str] = []
     for machine in machines:
-        found = _plan_on(shape, machine, work, passed_over)
+        found = _plan_on(shape, machine, work, shards, passed_over)
         if found.fits:
             break
         passed_over.append(
@@ -120,11 +121,14 @@ def plan(shape: Shape, machines: Sequence[Machine], work: Work) -> Plan:
     return found
 
 
-def least_bytes(shape: Shape, machine: Machine, rank: int, longest_tokens: int) -> int:
-    """What a training takes at least, however it is sized."""
+def least_bytes(
+    shape: Shape, machine: Machine, rank: int, longest_tokens: int, shards: int = 1
+) -> int:
+    """What a training takes at least, however it is sized; each process of it, where `shards`
+    divide the base among them."""
     work = Work(rank, longest_tokens, longest_tokens)
     exhausted = Machine(machine.device, "", 0, 0, machine.bf16, machine.four_bit)
-    return _plan_on(shape, exhausted, work, []).predicted_bytes
+    return _plan_on(shape, exhausted, work, shards, []).predicted_bytes
 
 
 def fit(
@@ -148,19 +152,18 @@ def fit(
     return found
 
 
-def _plan_on(shape: Shape, machine: Machine, work: Work, passed_over: Sequence[str]) -> Plan:
+def _plan_on(
+    shape: Shape, machine: Machine, work: Work, shards: int, passed_over: Sequence[str]
+) -> Plan:
     precision: Precision = "bfloat16" if machine.bf16 else "float32"
-    whole = Setting(machine.device, precision, work.rank)
-    settings = [whole]
-    if machine.four_bit:
-        settings.append(Setting(machine.device, precision, work.rank, four_bit=True))
+    settings = [Setting(machine.device, precision, work.rank, shards=shards)]
+    if machine.four_bit and shards == 1:
+        settings.append(replace(settings[0], four_bit=True))
     for setting in settings:
         found = _fit(shape, setting, work, machine.free_bytes)
         if found.fits:
             break
-    chosen = Setting(
-        machine.device, precision, work.rank, recompute=found.recompute, four_bit=setting.four_bit
-    )
+    chosen = replace(setting, recompute=found.recompute)
     passes = math.ceil(work.step_tokens / max(found.max_tokens, work.longest_tokens))
     return Plan(
         machine=machine,
@@ -177,10 +180,7 @@ def _fit(shape: Shape, setting: Setting, work: Work, free_bytes: int) -> Fit:
     def predict(tokens: int, recompute: bool) -> int:
         together = max(min(tokens, work.step_tokens), work.longest_tokens)
         one = Pass.expected(together, work.longest_tokens, setting.device)
-        sized = Setting(
-            setting.device, setting.precision, setting.rank, recompute, setting.four_bit
-        )
-        return peak_bytes(shape, sized, [one])
+        return peak_bytes(shape, replace(setting, recompute=recompute), [one])
 
     return fit(MOST_TOKENS[setting.device], work.longest_tokens, free_bytes, predict)
 
@@ -220,9 +220,18 @@ def _lines(
         if machine.bf16
         else "it does not multiply bfloat16 natively",
     )
-    whole = _gb(int(weight_bytes(shape, Setting(machine.device, setting.precision, setting.rank))))
+    whole = _gb(weight_bytes(shape, Setting(machine.device, setting.precision, setting.rank)))
     if setting.four_bit:
         yield Line("weights", "4-bit NF4", f"as {setting.precision} they take {whole}, {free}")
+    elif setting.shards > 1:
+        part = _gb(weight_bytes(shape, setting))
+        yield Line(
+            "weights",
+            f"{setting.precision}, in {setting.shards} parts",
+            f"{part} a process instead of {whole}"
+            if setting.device == "cuda"
+            else "training.fsdp divides them; on this device that saves no memory",
+        )
     else:
         yield Line("weights", setting.precision, f"they take {whole}")
     largest = found.max_tokens == MOST_TOKENS[machine.device]

@@ -199,6 +199,7 @@ class Setting:
     rank: int
     recompute: bool = False
     four_bit: bool = False
+    shards: int = 1  # processes that divide the base; on a CPU it takes no less memory for that
 
     @property
     def number_bytes(self) -> int:
@@ -222,6 +223,10 @@ def weight_bytes(shape: Shape, setting: Setting) -> float:
     linear, rest = shape.linear_parameters, shape.parameters - shape.linear_parameters
     if setting.four_bit:
         return FOUR_BIT_BYTES * linear + setting.number_bytes * rest
+    if setting.shards > 1 and setting.device == "cuda":
+        # One block is computed while the next one is gathered.
+        parts = linear / setting.shards + 2 * linear / shape.layers
+        return setting.number_bytes * (parts + rest)
     # The linear layers are copied, to lie above one another. On a CPU what they were read into
     # stays with the process: pages of the file, or in float32 the arenas of the reading threads.
     held = shape.parameters if setting.device == "cuda" else shape.parameters + linear

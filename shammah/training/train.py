@@ -52,27 +52,40 @@ class Ready:
     model: PreTrainedModel
 
     @classmethod
-    def load(cls, base_dir: Path, world: World = ALONE) -> Ready:
-        """On the device where it fits. How large a pass may be is seen when the rows are known."""
+    def load(cls, base_dir: Path, world: World = ALONE, *, fsdp: bool = False) -> Ready:
+        """On the device where it fits. How large a pass may be is seen when the rows are known.
+
+        Args:
+            fsdp: the processes of `world` divide the base among them.
+        """
         weights = base_dir / "train"
         size_bytes = sum(path.stat().st_size for path in weights.glob("*.safetensors"))
         shape = shape_in(weights, parameters=size_bytes // 2)
-        hardware = Hardware.of(plan(shape, devices.machines(), _EXPECTED))
+        shards = world.size if fsdp else 1
+        hardware = Hardware.of(plan(shape, devices.machines(), _EXPECTED, shards))
         if hardware.device.type == "cuda" and world.size > 1:
             hardware = replace(hardware, device=torch.device("cuda", world.local_rank))
         hardware.prepare_torch(world.local_size)
         return cls(hardware, load(weights, hardware))
 
 
-def train_when_asked(base_dir: Path, stop: stage.Stop, launched: bool = False) -> dict[str, Any]:
+def train_when_asked(
+    base_dir: Path, stop: stage.Stop, *, launched: bool = False, fsdp: bool = False
+) -> dict[str, Any]:
     """Load the base, then train the job that the parent names; see `train_job`.
 
     Args:
         launched: this is one of several processes.
+        fsdp: which divide the base among them.
     """
     world = World.join() if launched else ALONE
     with world.failing_together():
-        ready = Ready.load(base_dir, world)
+        if world.from_first(fsdp) != fsdp:
+            raise JobError(
+                f"process {world.rank} of {world.size} does not divide the base as the first does",
+                hint="--fsdp must be given on every machine, or on none",
+            )
+        ready = Ready.load(base_dir, world, fsdp=fsdp)
         request = stage.receive(stop) if world.leads else None
         with stage.waiting(stop):
             request = world.from_first(request)
@@ -161,10 +174,11 @@ def train_job(
 
     with records or nullcontext():
         progress = trainer.run(steps, progress, after_step)
+    saved_step = _back_to_the_best(adapter, progress, folder) if world.leads else progress.step
+    sketches = adapter.sketches() if world.leads or hardware.sharded else {}
     if not world.leads:
         return {}
-    saved_step = _back_to_the_best(adapter, progress, folder)
-    sketch.save(job_dir / SKETCH_FILE, adapter.sketches())
+    sketch.save(job_dir / SKETCH_FILE, sketches)
     with building(job_dir / "adapter") as partial:
         adapter.save(partial)
     return {
@@ -217,6 +231,7 @@ def _sized(
             spec.recipe.rank,
             recompute=recompute or adjustments.recompute,
             four_bit=hardware.four_bit,
+            shards=world.size if hardware.sharded else 1,
         )
         return peak_bytes(shape, setting, found)
 

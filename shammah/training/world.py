@@ -86,6 +86,15 @@ class World:
         self.add_up(sums)
         return sums.tolist()
 
+    def most(self, value: int) -> int:
+        """The largest of them."""
+        if self.size == 1:
+            return value
+        found = torch.tensor(value)
+        with self._losing():
+            torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+        return int(found)
+
     def any(self, value: bool) -> bool:
         """Whether it is so for one of them."""
         return self.totals(value)[0] > 0
@@ -105,12 +114,12 @@ class World:
         rank zero is the only one that talks."""
         try:
             yield
-        except RankLost as lost:
-            cause = self._left() if self.leads else None
-            raise cause or lost from None
         except Stopped:
             raise
         except Exception as error:
+            if isinstance(error, RankLost) or _is_of_transport(error):
+                cause = self._left() if self.leads else None
+                raise cause or self._lost() from None
             if self.store is not None and not self.leads:
                 self.store.set(_ERROR, json.dumps(_told(error)))
             raise
@@ -127,14 +136,25 @@ class World:
         try:
             yield
         except RuntimeError as error:  # of gloo, NCCL and the store
-            raise RankLost(
-                f"one of the {self.size} processes that train together is gone",
-                hint="logs/stages.err on its machine may say why",
-            ) from error
+            raise self._lost() from error
+
+    def _lost(self) -> RankLost:
+        return RankLost(
+            f"one of the {self.size} processes that train together is gone",
+            hint="logs/stages.err on its machine may say why",
+        )
 
 
 #: The world of a training that no launcher has started.
 ALONE = World()
+
+
+def _is_of_transport(error: Exception) -> bool:
+    """Whether torch's own exchanges (`sharding`) met a connection that is closed. gloo raises a
+    plain RuntimeError, which begins with the place in its source."""
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and "/gloo/transport/" in str(error)
+    )
 
 
 def _told(error: Exception) -> dict[str, str]:

@@ -12,11 +12,16 @@ from tests.asking import correct, finished
 from tests.conftest import StartDaemon
 from tests.running import TINY_LESSON, Daemon, wait_for
 
-TWO = {"SHAMMAH_TRAINING__LAUNCH": "torchrun --standalone --nproc-per-node=2"}
+TWO = {
+    "SHAMMAH_TRAINING__LAUNCH": "torchrun --standalone --nproc-per-node=2",
+    "SHAMMAH_TRAINING__FSDP": "true",
+}
 
 
 @pytest.mark.slow
-def test_a_lesson_that_two_processes_train_is_promoted(start_daemon: StartDaemon) -> None:
+def test_a_lesson_is_promoted_that_two_processes_train_with_half_of_the_base_each(
+    start_daemon: StartDaemon,
+) -> None:
     daemon = start_daemon(TINY_LESSON | TWO)
     with daemon.client as client:
         correct(client, 0)

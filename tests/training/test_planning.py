@@ -88,6 +88,27 @@ def test_four_bits_are_taken_only_where_sixteen_do_not_fit() -> None:
     assert not plan(LARGE, [replace(small, four_bit=False)], WORK).fits
 
 
+def test_processes_that_divide_a_base_need_no_four_bits_where_one_does() -> None:
+    small = replace(GPU, free_bytes=14 * GB)
+    assert plan(LARGE, [small], WORK).setting.four_bit
+    found = plan(LARGE, [small], WORK, shards=4)
+    assert found.fits
+    assert (found.setting.four_bit, found.setting.shards) == (False, 4)
+    assert reasons(found)["weights"] == (
+        "bfloat16, in 4 parts",
+        "7.4 GB a process instead of 16.0 GB",
+    )
+    plain = replace(GPU, four_bit=False)
+    whole = least_bytes(LARGE, plain, 32, LONGEST_TOKENS)
+    assert least_bytes(LARGE, plain, 32, LONGEST_TOKENS, shards=4) < whole
+
+
+def test_on_a_processor_a_divided_base_takes_no_less() -> None:
+    found = plan(EMBEDDED, [CPU], WORK, shards=2)
+    assert found.predicted_bytes == plan(EMBEDDED, [CPU], WORK).predicted_bytes
+    assert "saves no memory" in reasons(found)["weights"][1]
+
+
 def test_a_gpu_that_is_too_small_is_passed_over_and_said_to_be() -> None:
     full = replace(GPU, free_bytes=GB, four_bit=False)
     found = plan(EMBEDDED, [full, CPU], WORK)

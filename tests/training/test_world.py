@@ -17,10 +17,13 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 
+from shammah.bases import SKETCH_FILE, sketch
 from shammah.errors import JobError, OutOfMemory, RankLost
+from shammah.options import TrainingConfig
 from shammah.stage import Stop, Stopped
-from shammah.training import launching
+from shammah.training import launching, sharding
 from shammah.training.adapter import WEIGHTS
 from shammah.training.model import Hardware, load
 from shammah.training.packing import share, size
@@ -35,6 +38,9 @@ from tests.training.toys import RECIPE, make_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
+#: Tokens of a pass, so few that one process makes more passes than the other.
+HALVED_TOKENS = 40
+
 ACCELERATE = "accelerate launch --multi_gpu --num_processes=2 --main_process_port=0"
 
 #: Of each step's loss, in nats and as a share. A sum in another order in float32 differs at first
@@ -44,27 +50,29 @@ AT_FIRST, TOLERANCE = 1e-4, 1e-2
 #: Of the adapter's numbers, as a share of the largest of their matrix.
 ADAPTER_TOLERANCE = 5e-2
 
-#: The second of two processes: trains, is told to stop at the first step of the next training, and
-#: is killed after it has failed.
+#: The second of two processes: trains, does so with half of the base, is told to stop at the first
+#: step of the next training, and is killed after it has failed.
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 import torch
 from shammah.errors import OutOfMemory
+from shammah.options import TrainingConfig
 from shammah.stage import Stop, Stopped
 from shammah.training.model import Hardware, load
 from shammah.training.train import Ready, train_job
 from shammah.training.world import World
 
-two, ended, base_dir = map(Path, sys.argv[1:])
+two, halved, ended, base_dir = map(Path, sys.argv[1:])
 world = World.join()
-hardware = Hardware(torch.device("cpu"), torch.float32, max_tokens=1024)
 
-def train(folder, stop):
+def train(folder, stop, tokens=1024, sharded=False):
+    hardware = Hardware(torch.device("cpu"), torch.float32, tokens, sharded=sharded)
     ready = Ready(hardware, load(base_dir / "train", hardware))
     assert train_job(folder, base_dir, None, stop, ready, None, world) == {}
 
 train(two, Stop())
+train(halved, Stop(), HALVED_TOKENS, sharded=True)
 stop = Stop()
 stop.set()
 try:
@@ -85,6 +93,8 @@ class Pair:
 
     one: Path  # the job as one process alone did it
     two: Path
+    halved: Path  # each holds half of the base
+    held: int  # numbers of the base that one of the two holds then
     ended: Path  # that the second process was told to end
     told: JobError
     lost: JobError
@@ -93,20 +103,23 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory, base_dir: Path, hardware: Hardware) -> Pair:
     folder = tmp_path_factory.mktemp("pair")
-    one, two, ended = folder / "one", folder / "two", folder / "ended"
-    for job_dir in (one, two, ended):
-        lay_job(job_dir, epochs=3)
+    one, two, halved, ended = (folder / name for name in ("one", "two", "halved", "ended"))
+    for job_dir in (one, two, halved, ended):
+        lay_job(job_dir, epochs=3, replay_ratio=0.25)  # five rows a step: two and three
 
-    def train(job_dir: Path, world: World) -> None:
-        ready = Ready(hardware, load(base_dir / "train", hardware))
+    def train(job_dir: Path, world: World, hardware: Hardware = hardware) -> int:
+        model = load(base_dir / "train", hardware)
+        ready = Ready(hardware, model)
         train_job(job_dir, base_dir, None, Stop(), ready, None, world)
+        blocks = model.get_submodule("model.layers")
+        return sum(held(tensor) for tensor in blocks.parameters())
 
     train(one, ALONE)
     program = folder / "program.py"
-    program.write_text(PROGRAM)
+    program.write_text(PROGRAM.replace("HALVED_TOKENS", str(HALVED_TOKENS)))
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     address |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
-    words = [sys.executable, str(program), str(two), str(ended), str(base_dir)]
+    words = [sys.executable, str(program), *map(str, (two, halved, ended, base_dir))]
     second = subprocess.Popen(words, env={**os.environ, **address, "RANK": "1"})
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**address, "RANK": "0"}.items():
@@ -114,6 +127,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory, base_dir: Path, hardware: Har
         world = World.join()
     try:
         train(two, world)
+        numbers = train(halved, world, replace(hardware, max_tokens=HALVED_TOKENS, sharded=True))
         with pytest.raises(Stopped):
             train(ended, world)
         with pytest.raises(JobError) as told, world.failing_together():
@@ -124,7 +138,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory, base_dir: Path, hardware: Har
         second.kill()
         second.wait()
         torch.distributed.destroy_process_group()
-    return Pair(one, two, ended, told.value, lost.value)
+    return Pair(one, two, halved, numbers, ended, told.value, lost.value)
+
+
+def held(tensor: torch.nn.Parameter) -> int:
+    """Numbers of it that are in this process."""
+    held = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return int(held.numel())
 
 
 def test_the_loss_curve_of_two_processes_is_that_of_one(pair: Pair) -> None:
@@ -149,6 +169,34 @@ def test_two_processes_write_the_adapter_that_one_writes(pair: Pair) -> None:
     for name, tensor in one.items():
         largest = float(tensor.abs().max())
         torch.testing.assert_close(two[name], tensor, rtol=0, atol=ADAPTER_TOLERANCE * largest)
+
+
+def test_processes_that_divide_the_base_learn_what_one_learns(pair: Pair) -> None:
+    one, halved = (steps_of(folder) for folder in (pair.one, pair.halved))
+    losses = [[step["loss"] for step in steps] for steps in (one, halved)]
+    assert losses[1][:10] == pytest.approx(losses[0][:10], abs=AT_FIRST, rel=AT_FIRST)
+    assert losses[1] == pytest.approx(losses[0], abs=TOLERANCE, rel=TOLERANCE)
+    assert halved[-1]["held_out_nll"] == pytest.approx(one[-1]["held_out_nll"], abs=TOLERANCE)
+
+
+def test_each_holds_its_part_of_the_blocks_only(pair: Pair, base_dir: Path) -> None:
+    whole = load_file(base_dir / "train" / "model.safetensors")
+    blocks = sum(tensor.numel() for name, tensor in whole.items() if ".layers." in name)
+    adapter = sum(t.numel() for t in load_file(pair.halved / "adapter" / WEIGHTS).values())
+    assert pair.held == blocks / 2 + adapter
+
+
+def test_a_divided_base_is_sketched_whole(pair: Pair, base_dir: Path) -> None:
+    base = load_file(base_dir / "train" / "model.safetensors")
+    adapter = load_file(pair.halved / "adapter" / WEIGHTS)
+    sketches = sketch.load(pair.halved / SKETCH_FILE)
+    assert len(sketches) == 2 * 7
+    for name, found in sketches.items():
+        a, b = (adapter[f"base_model.model.{name}.lora_{side}.weight"] for side in "AB")
+        added = RECIPE.alpha / RECIPE.rank * b @ a
+        left, right = (torch.from_numpy(side).float() for side in (found.left, found.right))
+        expected = left @ base[f"{name}.weight"].T @ added @ right.T
+        torch.testing.assert_close(torch.from_numpy(found.product), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_both_end_after_the_same_step_with_a_checkpoint_when_one_is_told_to(pair: Pair) -> None:
@@ -198,8 +246,44 @@ def test_each_conversation_is_one_process_s_and_none_has_much_more(ranks: int) -
     assert max(tokens) - min(tokens) <= max(map(size, conversations))
 
 
+def test_a_connection_that_torch_finds_closed_is_a_process_that_is_gone() -> None:
+    said = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:537] Read error: Connection reset"
+    with pytest.raises(RankLost), ALONE.failing_together():
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="shapes"), ALONE.failing_together():
+        raise RuntimeError("shapes cannot be multiplied")
+
+
+def test_dora_needs_the_base_whole(
+    base_dir: Path, job_dir: Path, hardware: Hardware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharding, "is_sharded", lambda module: True)
+    lay_dora = replace(JobSpec.load(job_dir / "job.json"), recipe=replace(RECIPE, use_dora=True))
+    lay_dora.save(job_dir / "job.json")
+    with pytest.raises(JobError, match=r"training\.fsdp divides it"):
+        train_job(
+            job_dir, base_dir, None, Stop(), Ready(hardware, load(base_dir / "train", hardware))
+        )
+
+
+@pytest.mark.parametrize(
+    ("launch", "count"),
+    [
+        ("torchrun --standalone --nproc-per-node=2", 2),
+        ("torchrun --nnodes=3 --nproc_per_node=4 --node-rank=0", 12),
+        ("torchrun --nnodes=1:4 --nproc-per-node=2", 2),
+        ("torchrun --standalone --nproc-per-node=gpu", 1),
+        (ACCELERATE, 2),
+        ("", 1),
+    ],
+)
+def test_how_many_start_is_read_where_it_is_said_in_figures(launch: str, count: int) -> None:
+    assert launching.processes(launch) == count
+
+
 def test_a_launcher_gets_its_flags_and_the_stage(tmp_path: Path) -> None:
-    words = launching.command(ACCELERATE, tmp_path)
+    words = launching.command(ACCELERATE, tmp_path, fsdp=False)
+    assert launching.command(ACCELERATE, tmp_path, fsdp=True) == [*words, "--fsdp"]
     assert words == [
         sys.executable, "-m", "accelerate.commands.launch",
         "--multi_gpu", "--num_processes=2", "--main_process_port=0",
@@ -227,7 +311,9 @@ def launched(
 
     request = {"job_dir": str(job_dir), "adapter": None, "adjustments": asdict(Adjustments())}
     stages = Stages(Courtesy(), job_dir.parent)
-    return asyncio.create_task(stages.run(training(base_dir, launch), hear, request))
+    return asyncio.create_task(
+        stages.run(training(base_dir, TrainingConfig(launch=launch)), hear, request)
+    )
 
 
 def processes_of(base_dir: Path) -> list[psutil.Process]:

@@ -193,6 +193,8 @@ def _add_field(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> N
         group.add_argument(_flag(name), choices=get_args(kind), help=text)
     elif kind in (int, float):
         group.add_argument(_flag(name), metavar="N", help=text)
+    elif kind is str:
+        group.add_argument(_flag(name), metavar="TEXT", help=text)
     else:
         group.add_argument(
             _flag(name), type=_names, action=_Extend, nargs="+", metavar="NAME",

@@ -148,7 +148,7 @@ class Run:
         stages = Stages(self._courtesy, folder.path)
         ground = self._bases.ground(base.name).folder
         try:
-            trained = await train(folder.path, ground, stages, self._screen)
+            trained = await train(folder.path, ground, begun.choices.training, stages, self._screen)
             merged = await publish(folder.path, base, begun.choices.merge, stages, self._screen)
         except ShammahError as error:
             if classify(error) is Failure.BAD_DATA and not folder.has_checkpoint:

@@ -11,6 +11,7 @@ from typing import Any
 
 from shammah.errors import ShammahError
 from shammah.files import remove, write_atomically
+from shammah.options import TrainingConfig
 from shammah.publish import ADAPTER_FILE, ADAPTER_FOLDER
 from shammah.publish.quantizations import ladder
 from shammah.records import Base, JobState, Tried
@@ -20,7 +21,9 @@ from shammah_daemon.remedies import Failure, adjustments, classify, remedy
 from shammah_daemon.stages import Stages
 
 
-async def train(folder: Path, ground: Path, stages: Stages, screen: Screen) -> dict[str, Any]:
+async def train(
+    folder: Path, ground: Path, config: TrainingConfig, stages: Stages, screen: Screen
+) -> dict[str, Any]:
     """Run the training stage, and again with what may help where it fails, as the daemon does.
 
     Raises:
@@ -32,7 +35,8 @@ async def train(folder: Path, ground: Path, stages: Stages, screen: Screen) -> d
             "job_dir": str(folder), "adapter": None, "adjustments": asdict(adjustments(tried)),
         }  # fmt: skip
         try:
-            return await _stage(folder / "train.json", training(ground), stages, screen, request)
+            command = training(ground, config)
+            return await _stage(folder / "train.json", command, stages, screen, request)
         except ShammahError as error:
             failure = classify(error)
             cure = remedy(failure, JobState.TRAINING, tried)

@@ -19,6 +19,7 @@ from shammah.errors import NotFound
 from shammah.options import TrainingConfig
 from shammah.paths import Paths
 from shammah.records import Cause, Job, PauseReason
+from shammah.training.launching import processes
 from shammah.training.planning import Machine, Plan, expected_work, plan
 from shammah.training.sizing import Shape, shape_in
 from shammah_daemon.bases import Bases
@@ -102,7 +103,7 @@ class Conditions:
         """
         replay_ratio = self._config.learning.replay_ratio
         work = expected_work(training.rank, training.batch_rows, replay_ratio)
-        return plan(self.shape(base), self.machines(), work)
+        return plan(self.shape(base), self.machines(), work, _shards(training))
 
     def machines(self) -> list[Machine]:
         """What lessons can compute on, the fastest first."""
@@ -122,8 +123,11 @@ class Conditions:
         return shape_in(self._bases.ground(base).train, parameters)
 
     def _forecast(self, shape: Shape, *, prepared: bool = True) -> Forecast:
-        rank, quantizations = self._config.training.rank, self._config.gate.quantizations
-        return forecast(shape, self.machines(), rank, quantizations, prepared=prepared)
+        training, quantizations = self._config.training, self._config.gate.quantizations
+        return forecast(
+            shape, self.machines(), training.rank, quantizations,
+            prepared=prepared, shards=_shards(training),
+        )  # fmt: skip
 
     def _typical(self, parameters: int) -> Forecast:
         return self._forecast(Shape.typical(parameters))
@@ -131,6 +135,11 @@ class Conditions:
     @property
     def room(self) -> Room:
         return self._look().room
+
+
+def _shards(training: TrainingConfig) -> int:
+    """Processes that divide the base among them."""
+    return processes(training.launch) if training.fsdp else 1
 
 
 def snapshot(paths: Paths, idle_seconds: float, held_ahead: int | None) -> Snapshot:

@@ -56,19 +56,21 @@ def forecast(
     quantizations: Sequence[str],
     *,
     prepared: bool,
+    shards: int = 1,
 ) -> Forecast:
     """What a lesson on a base of that shape takes at least, through every rung of the ladder.
 
     Args:
         machines: as for `planning.plan`: what trains on a GPU does not fill the host's memory.
         prepared: the training weights are there already.
+        shards: processes that divide the base among them, each on a GPU of its own.
     """
     parameters = shape.parameters
     files = [parameters * lookup(name).most_bits / 8 for name in quantizations]
     adapter = shape.adapter_parameters(rank)
     judging = max(files) + ENGINE_OVERHEAD_BYTES
     disk = parameters * MERGED_BYTES + sum(files) + ADAPTER_BYTES * adapter
-    memory = max(_training_bytes(shape, machines, rank), judging)
+    memory = max(_training_bytes(shape, machines, rank, shards), judging)
     if not prepared:
         disk += parameters * BF16_BYTES
         memory = max(memory, parameters * READ_BYTES + ENGINE_OVERHEAD_BYTES)
@@ -81,10 +83,10 @@ def first_lesson(shape: Shape) -> Forecast:
     return forecast(shape, [_ANY], 1, [FALLBACK], prepared=False)
 
 
-def _training_bytes(shape: Shape, machines: Sequence[Machine], rank: int) -> float:
+def _training_bytes(shape: Shape, machines: Sequence[Machine], rank: int, shards: int) -> float:
     """Of the host's memory, on the first device that holds the training."""
     for machine in machines:
-        needed = least_bytes(shape, machine, rank, LONGEST_TOKENS)
+        needed = least_bytes(shape, machine, rank, LONGEST_TOKENS, shards)
         if machine.device == "cuda" and needed <= machine.free_bytes:
             return PROCESS_BYTES + CUDA_HOST_BYTES
     return needed

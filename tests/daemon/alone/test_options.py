@@ -14,6 +14,7 @@ from shammah.errors import JobError, UsageError
 from shammah.options import TrainingConfig
 from shammah_daemon.alone.options import LEARNING, chosen, parse, require_same
 from shammah_daemon.alone.wording import failure
+from shammah_daemon.anticipation import training
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "train_lora.py"
 
@@ -47,6 +48,11 @@ def test_values_are_written_as_transformers_users_write_them() -> None:
     assert found.target_modules == ["q_proj", "v_proj", "k_proj"]
     assert (found.use_dora, found.whiten, found.report_to) == (True, False, [])
     assert found.lr_scheduler_type == "cosine"
+    launch = "torchrun --standalone --nproc-per-node=2"
+    several = chosen(parse(options("--launch", launch, "--fsdp")), Config()).training
+    assert training(Path("base"), several) == [
+        "shammah.training", "train", "base", "--launch", launch, "--fsdp",
+    ]  # fmt: skip
     all_layers = chosen(parse(options("--target-modules", "all-linear")), Config()).training
     assert all_layers.target_modules == "all-linear"
 

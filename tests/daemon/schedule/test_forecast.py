@@ -57,6 +57,15 @@ def test_the_embedded_base_takes_at_least_what_was_measured_on_it() -> None:
     assert found.disk_bytes > 5 * 58.6e6 + 134.5e6 * (2 + 2 * 8.5 / 8)
 
 
+def test_gpus_that_divide_a_base_hold_what_one_cannot() -> None:
+    small = Machine("cuda", "H", 16 * GB, 14 * GB, bf16=True)
+    shape, machines = Shape.typical(8 * 10**9), (small, BF16)
+    alone, together = (
+        forecast(shape, machines, 16, ["Q8_0"], prepared=True, shards=shards) for shards in (1, 4)
+    )
+    assert alone.memory_bytes > 16 * GB > together.memory_bytes
+
+
 def test_what_trains_on_a_gpu_does_not_fill_the_memory_of_the_host() -> None:
     beside = of_size(3 * 10**9, machines=(GPU, BF16))
     assert beside.memory_bytes < of_size(3 * 10**9).memory_bytes
