@@ -4,6 +4,7 @@ lesson. Names are those of PEFT's LoraConfig and transformers' TrainingArguments
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -31,6 +32,9 @@ Tracker = Literal["tensorboard", "mlflow", "trackio", "wandb"]
 
 #: Every linear layer of every block, as QLoRA has it (arXiv:2305.14314, section 4).
 ALL_LINEAR: Literal["all-linear"] = "all-linear"
+
+#: One of two launchers and flags, so that no other command can be run through the API.
+_LAUNCH = re.compile(r"(torchrun|accelerate launch)( --[^\s]+)*")
 
 Module = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")]
 
@@ -122,7 +126,6 @@ class TrainingConfig(BaseModel):
     )
     launch: str = Field(
         "",
-        pattern=r"^((torchrun|accelerate launch)( --[^\s]+)*)?$",
         description="what starts training as several processes, as "
         '"torchrun --standalone --nproc-per-node=2"; flags as --name=value; empty: one process',
     )
@@ -132,6 +135,13 @@ class TrainingConfig(BaseModel):
         "that no GPU holds whole",
     )
     seed: int = Field(0, ge=0, description="seed of everything that is random in a job")
+
+    @field_validator("launch")
+    @classmethod
+    def _require_launcher(cls, launch: str) -> str:
+        if launch and not _LAUNCH.fullmatch(launch):
+            raise ValueError("must be torchrun or accelerate launch, with flags as --name=value")
+        return launch
 
     @field_validator("fsdp")
     @classmethod

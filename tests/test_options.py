@@ -42,7 +42,7 @@ def test_custom_is_the_settings_with_options_of_its_own() -> None:
         ({"rank": 0}, "rank = 0: .*greater than or equal to 1"),
         ({"optim": "lion"}, "optim = 'lion'"),
         ({"target_modules": ["q proj"]}, "target_modules = "),
-        ({"launch": "bash -c true"}, "launch = "),
+        ({"launch": "bash -c true"}, "launch = .* must be torchrun or accelerate launch"),
         ({"launch": "torchrun --no-python /bin/true"}, "launch = "),
         ({"fsdp": True}, r"fsdp = True: only several processes .* training\.launch starts none"),
     ],
