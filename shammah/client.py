@@ -168,9 +168,13 @@ class Client:
         )
         return self._call(FeedbackReceipt, "POST", "/v1/feedback", request)
 
-    def fix(self, correction: str, example_id: int | None = None) -> FeedbackReceipt:
-        """Set the target of `example_id`, or of the newest feedback."""
-        request = FixRequest(correction=correction, example_id=example_id)
+    def fix(
+        self, correction: str, example_id: int | None = None, *, inference_id: str | None = None
+    ) -> FeedbackReceipt:
+        """Set the target of `example_id`, or of that answer, or of the newest feedback."""
+        request = FixRequest(
+            correction=correction, example_id=example_id, inference_id=inference_id
+        )
         return self._call(FeedbackReceipt, "POST", "/api/examples/fix", request)
 
     def draft(self, example_id: int) -> Draft:

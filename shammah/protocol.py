@@ -101,10 +101,12 @@ class FeedbackRequest(BaseModel):
 
 
 class FixRequest(BaseModel):
-    """POST /api/examples/fix: the target of `example_id`, or of the newest feedback."""
+    """POST /api/examples/fix: the target of `example_id`, or of the answer `inference_id`, which is
+    marked as medium where it was not marked before; without either, of the newest feedback."""
 
     correction: str
     example_id: Id | None = None
+    inference_id: str | None = None
 
 
 class FeedbackReceipt(BaseModel):

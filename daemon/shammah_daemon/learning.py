@@ -10,7 +10,7 @@ import structlog
 from shammah.config import Config
 from shammah.engine.requests import Sampling
 from shammah.errors import BaseModelError, Conflict, EngineError, NotFound, UsageError
-from shammah.feedback.commands import FeedbackCommand, FixCommand, strip_exchanges
+from shammah.feedback.commands import UNMARKED, FeedbackCommand, FixCommand, strip_exchanges
 from shammah.feedback.context import context_of
 from shammah.feedback.drafts import choose, draft_messages
 from shammah.feedback.levels import weight_of
@@ -104,13 +104,22 @@ class Learning:
         return receipt.model_copy(update={"message": f"{receipt.message}\n{remark}".rstrip()})
 
     async def fix(self, request: FixRequest) -> FeedbackReceipt:
-        """Set the target of an example, or of the one that the newest feedback made.
+        """Set the target of an example, of an answer's, or of the one that the newest feedback
+        made. An answer that was not marked before is marked by this.
 
         Raises:
-            NotFound: no such example, or no feedback yet.
+            NotFound: no such example or answer, or no feedback yet.
             UsageError: the correction cannot be a target.
         """
-        example = await self._database.run(lambda store: _example(store, request.example_id))
+        example = await self._database.run(lambda store: _fixed(store, request))
+        if example is None:
+            return await self.feedback(
+                FeedbackRequest(
+                    inference_id=request.inference_id,
+                    level=UNMARKED,
+                    correction=request.correction,
+                )
+            )
         target = retarget(example, request.correction)
         await self._check_length(example.messages, target)
         secrets = secrets_in(example.messages, target, example.note)
@@ -136,7 +145,7 @@ class Learning:
         client sends none along, about the newest.
 
         Raises:
-            NotFound: that answer is not known, or a `/fix` comes before other feedback on it.
+            NotFound: that answer is not known, or a `/fix` without one comes before any feedback.
         """
         conversation = strip_exchanges(history)
         turn = await self._database.run(lambda store: _answered(store, conversation))
@@ -146,10 +155,9 @@ class Learning:
                     inference_id=turn.id if turn else None, level=command.level, note=command.note
                 )
             )
-        if turn is None:
-            return await self.fix(FixRequest(correction=command.answer))
-        example = await self._database.run(lambda store: _marked(store, turn.id))
-        return await self.fix(FixRequest(correction=command.answer, example_id=example.id))
+        return await self.fix(
+            FixRequest(correction=command.answer, inference_id=turn.id if turn else None)
+        )
 
     async def draft(self, example_id: int) -> Draft:
         """A proposal for the target: the user's note where it states the answer, else the model's
@@ -367,16 +375,14 @@ def _answered(store: Store, conversation: Sequence[Message]) -> Turn | None:
     return turn
 
 
-def _example(store: Store, example_id: int | None) -> Example:
-    if example_id is not None:
-        return store.examples.get(example_id)
+def _fixed(store: Store, request: FixRequest) -> Example | None:
+    """The example whose target is given; None for an answer without feedback."""
+    if request.example_id is not None:
+        return store.examples.get(request.example_id)
+    if request.inference_id is not None:
+        return store.examples.of_turn(request.inference_id)
     feedback = store.feedback.newest()
-    return _marked(store, feedback.turn_id if feedback else "")
-
-
-def _marked(store: Store, turn_id: str) -> Example:
-    """The example of a turn on which there is feedback."""
-    example = store.examples.of_turn(turn_id)
+    example = store.examples.of_turn(feedback.turn_id) if feedback else None
     if example is None:
         raise NotFound(
             "there is no feedback yet whose answer could be corrected",

@@ -278,30 +278,24 @@ class Chat:
         if not correction:
             return
         try:
-            self._correct(correction, receipt.example_id)
+            self._correct(correction, last.id)
         except ShammahError:
             self.screen.propose(f"/fix {correction}")
             raise
 
     def fix(self, correction: str) -> None:
-        """Set the target of the newest feedback.
+        """Set the target of the last answer; before there is one, of the newest feedback.
 
         Raises:
-            UsageError: nothing is given, or the last answer has no feedback: its correction must
-                not become the target of an older question.
+            UsageError: nothing is given.
         """
         if not correction:
             raise UsageError("the correction is empty", hint="/fix ANSWER")
         last = self.conversation.last
-        judged = self._receipt.inference_id if self._receipt else None
-        if last is not None and last.id is not None and last.id != judged:
-            raise UsageError(
-                "the last answer has no feedback yet", hint="say /critical or /medium first"
-            )
-        self._correct(correction, self._receipt.example_id if self._receipt else None)
+        self._correct(correction, last.id if last else None)
 
-    def _correct(self, correction: str, example_id: int | None) -> None:
-        receipt = self.client.fix(correction, example_id)
+    def _correct(self, correction: str, inference_id: str | None) -> None:
+        receipt = self.client.fix(correction, inference_id=inference_id)
         self._receipt = receipt
         # The conversation goes on from the truth: the next answer must not build on the bad one.
         self.conversation.replace_answer(receipt.inference_id, correction)

@@ -98,12 +98,14 @@ def test_a_part_of_an_answer_is_not_taken_as_good(pipe: Pipe, shammah: Shammah) 
     assert shammah("examples", "list").stdout == ""
 
 
-def test_a_correction_never_becomes_the_target_of_an_older_question(
+def test_a_correction_is_the_last_answer_s_whether_it_was_marked_or_not(
     pipe: Pipe, shammah: Shammah
 ) -> None:
     done = pipe("one\n/critical\ntwo\n/fix right for two\n")
-    assert "error: the last answer has no feedback yet" in done.stderr
-    assert "right for two" not in shammah("examples", "list").stdout
+    assert done.returncode == 0
+    found = {e["question"]: e for e in json.loads(shammah("examples", "list", "--json").stdout)}
+    assert (found["one"]["target"], found["one"]["level"]) == (None, "critical")
+    assert (found["two"]["target"], found["two"]["level"]) == ("right for two", "medium")
 
 
 def test_an_empty_correction_is_refused(pipe: Pipe) -> None:

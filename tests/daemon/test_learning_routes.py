@@ -215,12 +215,26 @@ def test_a_command_about_an_unknown_answer_is_not_about_another(
     assert client.examples() == before
 
 
-def test_an_answer_is_marked_before_it_is_fixed(http: httpx.Client, client: Client) -> None:
+def test_an_answer_that_is_fixed_needs_no_mark(http: httpx.Client, client: Client) -> None:
     client.feedback(Level.CRITICAL, answered(client, "Who feeds the cats?").id)
     unmarked = [*user(), assistant(text_of(answered(client)))]
-    refused = told(http, unmarked, "/fix Port 7443.")
-    assert refused.status_code == 404
-    assert "mark an answer first" in refused.json()["error"]["hint"]
+    assert told(http, unmarked, "/fix Port 7443.").status_code == 200
+    fixed, marked = client.examples()
+    assert (fixed.level, fixed.status, fixed.target) == (
+        Level.MEDIUM, ExampleStatus.READY, "Port 7443.",
+    )  # fmt: skip
+    assert (marked.level, marked.target) == (Level.CRITICAL, None)
+    told(http, unmarked, "/fix Port 7444.")  # the same example: of the same level
+    assert [example.target for example in client.examples()] == ["Port 7444.", None]
+
+
+def test_a_correction_that_cannot_be_taught_marks_nothing(
+    http: httpx.Client, client: Client
+) -> None:
+    words = text_of(answered(client))
+    for correction in ("", words):
+        assert told(http, [*user(), assistant(words)], f"/fix {correction}").status_code == 400
+    assert client.examples() == []
 
 
 def test_a_bad_command_inside_a_chat_is_an_error(newcomer: Client) -> None:

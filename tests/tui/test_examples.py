@@ -28,9 +28,11 @@ class Slow(Client):
         super().__init__(place)
         self._may, self._asked = may, asked
 
-    def fix(self, correction: str, example_id: int | None = None) -> FeedbackReceipt:
+    def fix(
+        self, correction: str, example_id: int | None = None, *, inference_id: str | None = None
+    ) -> FeedbackReceipt:
         self._wait(example_id)
-        return super().fix(correction, example_id)
+        return super().fix(correction, example_id, inference_id=inference_id)
 
     def discard(self, example_id: int) -> ExampleView:
         self._wait(example_id)

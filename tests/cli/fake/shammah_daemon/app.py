@@ -18,6 +18,7 @@ from sse_starlette import EventSourceResponse
 
 from shammah.completions import ChatMessage, ChatRequest, Usage
 from shammah.errors import Conflict, EngineCrashed, NotFound, ShammahError, StorageError
+from shammah.feedback.commands import UNMARKED
 from shammah.paths import Paths
 from shammah.protocol import (
     SIZE_HEADER,
@@ -225,7 +226,17 @@ def build(paths: Paths, state: State) -> FastAPI:
 
     @app.post("/api/examples/fix")
     async def fix(request: FixRequest) -> FeedbackReceipt:
-        example = _example(state, request.example_id or max(state.examples, default=0))
+        of_turn = {turn: number for number, turn in state.example_turns.items()}
+        if request.inference_id is not None and request.inference_id not in of_turn:
+            return await feedback(
+                FeedbackRequest(
+                    inference_id=request.inference_id,
+                    level=UNMARKED,
+                    correction=request.correction,
+                )
+            )
+        number = request.example_id or of_turn.get(request.inference_id or "")
+        example = _example(state, number or max(state.examples, default=0))
         example.target = request.correction
         example.status = ExampleStatus.READY
         return state.receipt(example)
