@@ -17,7 +17,9 @@ from tests.training.toys import RECIPE, VOCABULARY, make_rows
 
 @pytest.fixture(scope="session")
 def hardware() -> Hardware:
-    return Hardware(torch.device("cpu"), torch.float32, max_tokens=1024)
+    found = Hardware(torch.device("cpu"), torch.float32, max_tokens=1024)
+    found.prepare_torch()  # a worker's core is fewer than torch saw when it was imported
+    return found
 
 
 @pytest.fixture(scope="session")
