@@ -386,7 +386,7 @@ def _fixed(store: Store, request: FixRequest) -> Example | None:
     if example is None:
         raise NotFound(
             "there is no feedback yet whose answer could be corrected",
-            hint="mark an answer first: /critical, then /fix ANSWER",
+            hint="ask something, then /fix ANSWER",
         )
     return example
 

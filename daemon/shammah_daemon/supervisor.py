@@ -93,7 +93,7 @@ class Supervisor:
             if not ready:
                 raise Conflict(
                     "there is nothing to teach yet",
-                    hint="mark an answer: /critical, then /fix ANSWER",
+                    hint="correct an answer: /fix ANSWER",
                 )
             if cause is Cause.USER:
                 await asyncio.to_thread(self._conditions.require_room, active.base)

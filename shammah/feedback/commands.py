@@ -10,7 +10,6 @@ from shammah.records import Level, Message
 
 _COMMAND = re.compile(r"\s*/(critical|medium|good|fix)(?:\s+(.*))?", re.IGNORECASE | re.DOTALL)
 
-
 #: What an answer is marked as that is corrected before it was marked.
 UNMARKED = Level.MEDIUM
 

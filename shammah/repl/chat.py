@@ -287,12 +287,17 @@ class Chat:
         """Set the target of the last answer; before there is one, of the newest feedback.
 
         Raises:
-            UsageError: nothing is given.
+            UsageError: nothing is given, or the last answer is not recorded: its correction must
+                not become the target of an older question.
         """
         if not correction:
             raise UsageError("the correction is empty", hint="/fix ANSWER")
-        last = self.conversation.last
-        self._correct(correction, last.id if last else None)
+        if last := self.conversation.last:
+            if last.id is None:
+                raise UsageError("the last answer broke off at once", hint="/retry asks again")
+            self._correct(correction, last.id)
+        else:
+            self._correct(correction, self._receipt.inference_id if self._receipt else None)
 
     def _correct(self, correction: str, inference_id: str | None) -> None:
         receipt = self.client.fix(correction, inference_id=inference_id)

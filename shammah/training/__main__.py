@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
 
         stage.run(
             lambda stop: train_when_asked(
-                options.base_dir, stop, launched=launched, fsdp=launched and options.fsdp
+                options.base_dir, stop, launched=launched, fsdp=options.fsdp
             )
         )
 

@@ -238,12 +238,14 @@ class Trainer:
 
     def _missing(self, batches: Sequence[list[int]]) -> int:
         """How many passes another process makes beyond these. Where the base is divided among
-        them, it is gathered in every pass of each, so that all must make as many."""
+        them, it is gathered in every pass of each, so that all must make as many. To be asked
+        before the first one: after it the others wait for the base, and do not answer."""
         return self._world.most(len(batches)) - len(batches) if self._hardware.sharded else 0
 
     def _idle_logits(self) -> torch.Tensor:
         """Of a pass that teaches and measures nothing."""
-        return target_logits(self._model, self._packed([[self._rows[0]]]))
+        shortest = min(([row] for row in self._rows), key=size)
+        return target_logits(self._model, self._packed([shortest]))
 
     def _packed(self, conversations: Sequence[Conversation]) -> Pack:
         return pack(conversations, self._hardware.dtype, self._hardware.device)

@@ -108,6 +108,23 @@ def test_a_correction_is_the_last_answer_s_whether_it_was_marked_or_not(
     assert (found["two"]["target"], found["two"]["level"]) == ("right for two", "medium")
 
 
+def test_a_correction_of_an_answer_that_broke_off_at_once_is_not_an_older_one_s(
+    pipe: Pipe, shammah: Shammah
+) -> None:
+    done = pipe("one\n/critical\ncrash at once\n/fix right for this\n")
+    said = "error: the last answer broke off at once\nhint: /retry asks again\n"
+    assert said in done.stderr
+    assert "right for this" not in shammah("examples", "list").stdout
+
+
+def test_what_this_chat_has_marked_is_corrected_after_it_is_cleared(
+    pipe: Pipe, shammah: Shammah
+) -> None:
+    assert pipe("one\n/critical\n/clear\n/fix right for one\n").returncode == 0
+    [example] = json.loads(shammah("examples", "list", "--json").stdout)
+    assert (example["question"], example["target"]) == ("one", "right for one")
+
+
 def test_an_empty_correction_is_refused(pipe: Pipe) -> None:
     assert "error: the correction is empty" in pipe("why?\n/critical\n/fix \n").stderr
 

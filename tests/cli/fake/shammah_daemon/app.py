@@ -521,13 +521,17 @@ def _injected(question: str) -> list[int]:
     return [1] if question == "helped" else []
 
 
+#: Before which word of the answer to these questions the engine ends.
+CRASHES = {"crash": 2, "crash at once": 0}
+
+
 async def _stream(
     turn: str, answer: str, request: ChatRequest, state: State
 ) -> AsyncIterator[dict[str, str]]:
     question = request.messages[-1].content
     state.turns[turn] = (_messages(request), answer)
     for number, word in enumerate(answer.split(" ")):
-        if question == "crash" and number == 2:
+        if CRASHES.get(question) == number:
             yield _data(_error(EngineCrashed("the engine ended while it answered", hint="again")))
             return
         if question == "die" and number == 2:
